@@ -1,0 +1,7 @@
+//! The laboratory: network namespaces with real FTP servers and clients, and ftpfw between them.
+//!
+//! Used by the integration tests in `tests/` and by `cargo xtask demo`. Everything here needs
+//! root, touches only namespaces of its own and removes them on every path.
+
+pub mod lab;
+pub mod netns;
