@@ -3,5 +3,11 @@
 //! Used by the integration tests in `tests/` and by `cargo xtask demo`. Everything here needs
 //! root, touches only namespaces of its own and removes them on every path.
 
+pub mod client;
 pub mod lab;
+pub mod matrix;
 pub mod netns;
+pub mod programs;
+pub mod server;
+pub mod sockets;
+pub mod wait;

@@ -1,0 +1,49 @@
+"""One transfer with Python's ftplib in the mode that is asked for, and in no other.
+
+usage: python3 - HOST PORT pasv|epsv|port|eprt list|download|upload REMOTE LOCAL
+
+The dialogue goes to standard error, what was received to the file LOCAL.
+"""
+
+import contextlib
+import ftplib
+import socket
+import sys
+
+
+class Client(ftplib.FTP):
+    def __init__(self, mode):
+        super().__init__(timeout=15)
+        self.mode = mode
+        self.set_pasv(mode in ("pasv", "epsv"))
+        self.set_debuglevel(1)
+
+    def makepasv(self):
+        if self.mode == "pasv":
+            # The address inside the 227 is not used: see trust_server_pasv_ipv4_address.
+            return self.sock.getpeername()[0], ftplib.parse227(self.sendcmd("PASV"))[1]
+        return ftplib.parse229(self.sendcmd("EPSV"), self.sock.getpeername())
+
+    def makeport(self):
+        listener = socket.create_server(("", 0), family=self.af, backlog=1)
+        host, port = self.sock.getsockname()[0], listener.getsockname()[1]
+        (self.sendport if self.mode == "port" else self.sendeprt)(host, port)
+        listener.settimeout(self.timeout)
+        return listener
+
+
+def main(host, port, mode, action, remote, local):
+    # ftplib prints its dialogue to standard output.
+    with contextlib.redirect_stdout(sys.stderr), Client(mode) as ftp:
+        ftp.connect(host, int(port))
+        ftp.login()
+        if action == "upload":
+            with open(local, "rb") as source:
+                ftp.storbinary(f"STOR {remote}", source)
+            return
+        with open(local, "wb") as sink:
+            command = "LIST" if action == "list" else f"RETR {remote}"
+            ftp.retrbinary(command, sink.write)
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,221 @@
+//! Real FTP clients inside a namespace, each made to use one mode and no other.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::lab::Family;
+use crate::netns::Netns;
+use crate::programs;
+
+/// Which client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tool {
+    /// curl.
+    Curl,
+    /// lftp.
+    Lftp,
+    /// Python's ftplib.
+    Ftplib,
+}
+
+/// How the data connection is agreed upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// PASV (RFC 959), IPv4 only.
+    Pasv,
+    /// EPSV (RFC 2428).
+    Epsv,
+    /// PORT (RFC 959), IPv4 only.
+    Port,
+    /// EPRT (RFC 2428).
+    Eprt,
+}
+
+impl Mode {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Pasv, Self::Epsv, Self::Port, Self::Eprt];
+
+    /// The command that asks for it.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Pasv => "PASV",
+            Self::Epsv => "EPSV",
+            Self::Port => "PORT",
+            Self::Eprt => "EPRT",
+        }
+    }
+
+    /// Whether the client dials the data connection.
+    #[must_use]
+    pub fn is_passive(self) -> bool {
+        matches!(self, Self::Pasv | Self::Epsv)
+    }
+
+    /// PASV and PORT carry four octets of address: they are of IPv4 only.
+    #[must_use]
+    pub fn exists_on(self, family: Family) -> bool {
+        family == Family::V4 || matches!(self, Self::Epsv | Self::Eprt)
+    }
+}
+
+/// What to transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// LIST of the root.
+    List,
+    /// RETR of a file.
+    Download(&'a str),
+    /// STOR of these bytes under this name.
+    Upload(&'a str, &'a [u8]),
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Whether the client said that all went well.
+    pub success: bool,
+    /// What it received; empty for an upload.
+    pub received: Vec<u8>,
+    /// Its standard error, with the dialogue of the control connection.
+    pub log: String,
+}
+
+/// One transfer by one client on one control connection.
+///
+/// # Errors
+/// When the client is not installed or cannot be started. That the transfer failed is no error but
+/// an [`Outcome`]. It is an error when the client used another mode than the one asked for.
+pub fn transfer(
+    netns: &Netns,
+    tool: Tool,
+    mode: Mode,
+    server: (IpAddr, u16),
+    action: Action<'_>,
+) -> Result<Outcome> {
+    let directory = TempDir::with_prefix("ftpfw-client-").context("make a directory")?;
+    let local = directory.path().join("local");
+    if let Action::Upload(_, bytes) = action {
+        fs::write(&local, bytes)?;
+    }
+    let mut command = match tool {
+        Tool::Curl => curl(mode, server, action, &local)?,
+        Tool::Lftp => lftp(mode, server, action, &local)?,
+        Tool::Ftplib => ftplib(mode, server, action, &local)?,
+    };
+    // No settings and no history of whoever runs the tests.
+    command.env("HOME", directory.path()).env("LC_ALL", "C");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = netns
+        .spawn(&mut command)?
+        .wait_with_output()
+        .context("wait for the client")?;
+
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let success = output.status.success();
+    check_mode(mode, success, &log)?;
+    let received = match action {
+        Action::Upload(..) => Vec::new(),
+        Action::List if tool == Tool::Lftp => output.stdout,
+        Action::List | Action::Download(_) => fs::read(&local).unwrap_or_default(),
+    };
+    Ok(Outcome {
+        success,
+        received,
+        log,
+    })
+}
+
+/// Clients fall back from one mode to another; a test of EPSV must not pass by way of PASV.
+fn check_mode(mode: Mode, success: bool, log: &str) -> Result<()> {
+    let sent = |verb: &str| {
+        // curl, lftp and ftplib, each in its own way.
+        [
+            format!("> {verb}"),
+            format!("---> {verb}"),
+            format!("*cmd* '{verb}"),
+        ]
+        .iter()
+        .any(|mark| log.lines().any(|line| line.starts_with(mark)))
+    };
+    let others = Mode::ALL.into_iter().filter(|other| *other != mode);
+    let fallen_back = success && others.map(Mode::verb).any(sent);
+    ensure!(
+        !fallen_back,
+        "the client was told to use {mode:?} and used another:\n{log}"
+    );
+    ensure!(
+        !success || sent(mode.verb()),
+        "no {mode:?} in the client's dialogue:\n{log}"
+    );
+    Ok(())
+}
+
+fn curl(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> Result<Command> {
+    let mut command = Command::new(programs::find("curl")?);
+    command.args([
+        "--silent",
+        "--show-error",
+        "--verbose",
+        "--globoff",
+        "--max-time",
+        "20",
+    ]);
+    command.args(match mode {
+        Mode::Pasv => ["--ftp-pasv", "--disable-epsv"].as_slice(),
+        Mode::Epsv => &["--ftp-pasv"],
+        Mode::Port => &["--ftp-port", "-", "--disable-eprt"],
+        Mode::Eprt => &["--ftp-port", "-"],
+    });
+    let root = format!("ftp://{}/", SocketAddr::from(server));
+    match action {
+        Action::List => command.arg("--output").arg(local).arg(root),
+        Action::Download(name) => command.arg("--output").arg(local).arg(root + name),
+        Action::Upload(name, _) => command.arg("--upload-file").arg(local).arg(root + name),
+    };
+    Ok(command)
+}
+
+fn lftp(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> Result<Command> {
+    let on_off = |on| if on { "on" } else { "off" };
+    let local = local.display();
+    let action = match action {
+        Action::List => "ls".to_owned(),
+        Action::Download(name) => format!("get {name} -o {local}"),
+        Action::Upload(name, _) => format!("put {local} -o {name}"),
+    };
+    let script = format!(
+        "set cmd:fail-exit on; set net:max-retries 1; set net:timeout 10; \
+         set ftp:ssl-allow off; set ftp:passive-mode {passive}; set ftp:prefer-epsv {epsv}; \
+         set ftp:auto-passive-mode off; set xfer:clobber on; \
+         open -u anonymous,tests@example.net ftp://{server}; {action}",
+        passive = on_off(mode.is_passive()),
+        epsv = on_off(mode == Mode::Epsv),
+        server = SocketAddr::from(server),
+    );
+    let mut command = programs::command(&programs::find("lftp")?);
+    command.args(["-d", "--norc", "-c", &script]);
+    Ok(command)
+}
+
+fn ftplib(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> Result<Command> {
+    let mut command = Command::new(programs::find("python3")?);
+    command.args(["-c", include_str!("../clients/ftplib_client.py")]);
+    command.args([server.0.to_string(), server.1.to_string()]);
+    command.arg(mode.verb().to_lowercase());
+    let (action, remote) = match action {
+        Action::List => ("list", ""),
+        Action::Download(name) => ("download", name),
+        Action::Upload(name, _) => ("upload", name),
+    };
+    command.args([action, remote]).arg(local);
+    Ok(command)
+}

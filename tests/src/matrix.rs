@@ -1,0 +1,118 @@
+//! Every client × mode × family × action against one server.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::client::{Action, Mode, Outcome, Tool, transfer};
+use crate::lab::{Family, Host};
+use crate::server::{Daemon, FtpServer, INCOMING};
+
+/// Large enough for several segments and super-packets, small enough for 0.3 s a cell.
+const SIZE: usize = 300_000;
+const NAME: &str = "download.bin";
+
+/// One field of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The client.
+    pub tool: Tool,
+    /// The kind of negotiation.
+    pub mode: Mode,
+    /// Over which protocol.
+    pub family: Family,
+}
+
+impl Cell {
+    /// The cells of a client over one family; those that cannot exist are left out.
+    pub fn all(tool: Tool, family: Family) -> impl Iterator<Item = Self> {
+        Mode::ALL
+            .into_iter()
+            .map(move |mode| Self { tool, mode, family })
+            .filter(move |cell| cell.mode.exists_on(family) && cell.tool_can())
+    }
+
+    /// lftp says EPRT only where PORT has no room for the address (its ftpclass.cc).
+    fn tool_can(self) -> bool {
+        (self.tool, self.mode, self.family) != (Tool::Lftp, Mode::Eprt, Family::V4)
+    }
+
+    /// Whether the server has this mode at all: libunftp's server refuses active transfers.
+    #[must_use]
+    pub fn server_can(self, daemon: Daemon) -> bool {
+        daemon == Daemon::Vsftpd || self.mode.is_passive()
+    }
+}
+
+/// Runs listing, download and upload of one cell and compares every byte. Where the server has no
+/// such mode, checks that the client is told so by the server: not by a silence of the firewall.
+///
+/// # Errors
+/// With the cell, the action and the client's dialogue.
+pub fn run_cell(client: &Host, server: &FtpServer, daemon: Daemon, cell: Cell) -> Result<()> {
+    let content = bytes();
+    let upload = format!(
+        "{INCOMING}/{:?}-{:?}-{:?}.bin",
+        cell.tool, cell.mode, cell.family
+    );
+    fs::write(server.root().join(NAME), &content)?;
+    let target = server.root().join(&upload);
+    let actions = [
+        Action::List,
+        Action::Download(NAME),
+        Action::Upload(&upload, &content),
+    ];
+    for action in actions {
+        let name = match action {
+            Action::List => "list",
+            Action::Download(_) => "download",
+            Action::Upload(..) => "upload",
+        };
+        let address = (server.address, server.port);
+        let outcome = transfer(&client.netns, cell.tool, cell.mode, address, action)
+            .with_context(|| format!("{daemon:?} {cell:?} {name}"))?;
+        if cell.server_can(daemon) {
+            ensure!(
+                outcome.success,
+                "{daemon:?} {cell:?} {name} failed:\n{}",
+                outcome.log
+            );
+            let right = match action {
+                Action::List => outcome
+                    .received
+                    .windows(NAME.len())
+                    .any(|w| w == NAME.as_bytes()),
+                Action::Download(_) => outcome.received == content,
+                Action::Upload(..) => fs::read(&target).is_ok_and(|stored| stored == content),
+            };
+            ensure!(
+                right,
+                "{daemon:?} {cell:?} {name}: other bytes arrived:\n{}",
+                outcome.log
+            );
+        } else {
+            refused(&outcome).with_context(|| format!("{daemon:?} {cell:?} {name}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(outcome: &Outcome) -> Result<()> {
+    ensure!(
+        !outcome.success,
+        "works although the server was said to refuse it"
+    );
+    ensure!(
+        outcome.log.contains("502"),
+        "the server did not answer 502:\n{}",
+        outcome.log
+    );
+    Ok(())
+}
+
+/// Bytes that no newline conversion, repetition or loss leaves as they are.
+fn bytes() -> Vec<u8> {
+    (0..SIZE)
+        .map(|i| (i ^ (i >> 8)).to_le_bytes()[0].wrapping_mul(31))
+        .collect()
+}

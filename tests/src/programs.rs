@@ -1,0 +1,98 @@
+//! Where the programs of others are.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+/// Finds a program: the environment variable `FTPFW_<NAME>`, then what `cargo xtask setup` has
+/// unpacked into `target/tools/<name>`, then the system's.
+///
+/// # Errors
+/// When it is nowhere; the message says how to get it.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let variable = format!("FTPFW_{}", name.replace('-', "_").to_uppercase());
+    if let Some(path) = env::var_os(&variable) {
+        let path = PathBuf::from(path);
+        if path.is_file() {
+            return Ok(path);
+        }
+        bail!("{variable} is {}, which is no file", path.display());
+    }
+    let tools = target_directory().map(|target| target.join("tools").join(name));
+    let unpacked = ["usr/sbin", "usr/bin"].map(|bin| tools.as_ref().map(|tools| tools.join(bin)));
+    // The system's directories go before PATH: wrappers found there (pyenv's) cost 0.1 s a start.
+    let system = ["/usr/sbin", "/usr/bin"].map(|bin| Some(PathBuf::from(bin)));
+    let path = env::var_os("PATH").unwrap_or_default();
+    unpacked
+        .into_iter()
+        .chain(system)
+        .flatten()
+        .chain(env::split_paths(&path))
+        .map(|directory| directory.join(name))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| {
+            anyhow::anyhow!(
+                "{name} not found: run `cargo xtask setup`, or set {variable} to its path"
+            )
+        })
+}
+
+/// A command for a program that may have been unpacked from a package without its libraries being
+/// installed: those lie beside it.
+#[must_use]
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if let Some(libraries) = libraries(program) {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    command
+}
+
+/// `usr/lib/<triple>` of the tree that `usr/sbin/<program>` is in; none for the system's own.
+fn libraries(program: &Path) -> Option<OsString> {
+    let usr = program.parent()?.parent()?;
+    if usr == Path::new("/usr") {
+        return None;
+    }
+    let directories = fs::read_dir(usr.join("lib"))
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    env::join_paths(directories.filter(|path| path.is_dir())).ok()
+}
+
+/// The target directory of cargo that the running program was built into.
+#[must_use]
+pub fn target_directory() -> Option<PathBuf> {
+    if let Some(target) = env::var_os("CARGO_TARGET_DIR") {
+        return Some(target.into());
+    }
+    let program = env::current_exe().ok()?;
+    program
+        .ancestors()
+        .find(|path| path.ends_with("target"))
+        .map(Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_names_the_way_to_get_it() {
+        let error = find("no-such-program")
+            .expect_err("it does not exist")
+            .to_string();
+        assert!(error.contains("cargo xtask setup") && error.contains("FTPFW_NO_SUCH_PROGRAM"));
+        assert!(find("sh").is_ok());
+    }
+
+    #[test]
+    fn the_system_needs_no_library_path() {
+        assert_eq!(libraries(Path::new("/usr/sbin/vsftpd")), None);
+    }
+}
