@@ -4,9 +4,13 @@
 //! root, touches only namespaces of its own and removes them on every path.
 
 pub mod client;
+pub mod control;
+pub mod firewall;
 pub mod lab;
 pub mod matrix;
+pub mod mounts;
 pub mod netns;
+pub mod probe;
 pub mod programs;
 pub mod server;
 pub mod sockets;

@@ -1,0 +1,338 @@
+//! A control connection driven by hand, for tests that stop in the middle of a dialogue.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+use crate::client::Mode;
+use crate::netns::Netns;
+use crate::wait::PATIENCE;
+
+/// A reply of the server: its code and every line of it (RFC 959 §4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The three digits.
+    pub code: u16,
+    /// The lines, codes included, without line ends.
+    pub lines: Vec<String>,
+}
+
+impl Reply {
+    /// The port in a `227`: the fifth and sixth number. The four of the address are not looked at,
+    /// as no careful client does.
+    ///
+    /// # Errors
+    /// When there are no six numbers.
+    pub fn port_of_227(&self) -> Result<u16> {
+        let line = self.last();
+        let inside = line
+            .split_once('(')
+            .and_then(|(_, rest)| rest.split_once(')'));
+        let (numbers, _) = inside.with_context(|| format!("no parentheses in {line:?}"))?;
+        let numbers: Vec<u8> = numbers
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .context(line.to_owned())?;
+        match numbers[..] {
+            [_, _, _, _, high, low] => Ok(u16::from_be_bytes([high, low])),
+            _ => Err(anyhow!("not six numbers in {line:?}")),
+        }
+    }
+
+    /// The port in a `229` (RFC 2428 §3).
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn port_of_229(&self) -> Result<u16> {
+        let line = self.last();
+        let port = line
+            .split_once("(|||")
+            .and_then(|(_, rest)| rest.split_once("|)"));
+        let (port, _) = port.with_context(|| format!("no (|||port|) in {line:?}"))?;
+        port.parse().with_context(|| line.to_owned())
+    }
+
+    fn last(&self) -> &str {
+        self.lines.last().map_or("", String::as_str)
+    }
+}
+
+/// A client's end of a control connection. Reading waits at most [`PATIENCE`].
+#[derive(Debug)]
+pub struct Control<'a> {
+    netns: &'a Netns,
+    stream: BufReader<TcpStream>,
+    server: SocketAddr,
+}
+
+/// The data connection of a negotiation: already dialled, or to be accepted.
+#[derive(Debug)]
+pub enum Negotiated {
+    /// Passive: where to dial.
+    Dial(SocketAddr),
+    /// Active: where the server will dial.
+    Accept(TcpListener),
+}
+
+impl Negotiated {
+    /// The port that was agreed on: the server's if passive, the client's if active.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn port(&self) -> Result<u16> {
+        match self {
+            Self::Dial(address) => Ok(address.port()),
+            Self::Accept(listener) => Ok(listener.local_addr()?.port()),
+        }
+    }
+}
+
+impl<'a> Control<'a> {
+    /// Connects from inside `netns` and reads the greeting.
+    ///
+    /// # Errors
+    /// When the server does not answer or does not say 220.
+    pub fn connect(netns: &'a Netns, server: (IpAddr, u16)) -> Result<Self> {
+        let server = SocketAddr::from(server);
+        let stream = dial(netns, server)?;
+        let mut control = Self {
+            netns,
+            stream: BufReader::new(stream),
+            server,
+        };
+        let greeting = control.reply()?;
+        ensure!(greeting.code == 220, "instead of a greeting: {greeting:?}");
+        Ok(control)
+    }
+
+    /// Connects and logs in as anonymous, in binary mode.
+    ///
+    /// # Errors
+    /// As [`Control::connect`], and when the server refuses.
+    pub fn login(netns: &'a Netns, server: (IpAddr, u16)) -> Result<Self> {
+        let mut control = Self::connect(netns, server)?;
+        control.expect("USER anonymous", 331)?;
+        control.expect("PASS tests@example.net", 230)?;
+        control.expect("TYPE I", 200)?;
+        Ok(control)
+    }
+
+    /// The client's address of this connection.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn local(&self) -> Result<SocketAddr> {
+        Ok(self.stream.get_ref().local_addr()?)
+    }
+
+    /// Sends bytes as they are, in one segment if they fit.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream
+            .get_mut()
+            .write_all(bytes)
+            .context("write to the control connection")
+    }
+
+    /// Sends a command without waiting for its reply.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn send(&mut self, command: &str) -> Result<()> {
+        self.send_raw(format!("{command}\r\n").as_bytes())
+    }
+
+    /// Reads one whole reply: a multi-line one ends with its own code and a space (RFC 959 §4.2).
+    ///
+    /// # Errors
+    /// When the server closes, is silent, or sends no reply code.
+    pub fn reply(&mut self) -> Result<Reply> {
+        let first = self.line()?;
+        let code = first.get(..3).and_then(|code| code.parse().ok());
+        let code = code.with_context(|| format!("no reply code in {first:?}"))?;
+        let end = format!("{code} ");
+        let mut lines = vec![first];
+        if lines[0].as_bytes().get(3) == Some(&b'-') {
+            while !lines.last().is_some_and(|line| line.starts_with(&end)) {
+                lines.push(self.line()?);
+            }
+        }
+        Ok(Reply { code, lines })
+    }
+
+    /// Sends a command and reads its reply.
+    ///
+    /// # Errors
+    /// As [`Control::send`] and [`Control::reply`].
+    pub fn command(&mut self, command: &str) -> Result<Reply> {
+        self.send(command)?;
+        self.reply().with_context(|| format!("reply to {command}"))
+    }
+
+    /// Sends a command and insists on the code of its reply.
+    ///
+    /// # Errors
+    /// When another comes.
+    pub fn expect(&mut self, command: &str, code: u16) -> Result<Reply> {
+        let reply = self.command(command)?;
+        ensure!(
+            reply.code == code,
+            "{command} was answered by {reply:?}, not {code}"
+        );
+        Ok(reply)
+    }
+
+    /// Negotiates a data connection but does not use it yet.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn negotiate(&mut self, mode: Mode) -> Result<Negotiated> {
+        if mode.is_passive() {
+            let port = match mode {
+                Mode::Pasv => self.expect("PASV", 227)?.port_of_227()?,
+                _ => self.expect("EPSV", 229)?.port_of_229()?,
+            };
+            return Ok(Negotiated::Dial(SocketAddr::new(self.server.ip(), port)));
+        }
+        let local = self.local()?.ip();
+        let listener = self
+            .netns
+            .run(|| TcpListener::bind((local, 0)))?
+            .context("listen")?;
+        let port = listener.local_addr()?.port();
+        self.expect(&active_command(mode, local, port)?, 200)?;
+        Ok(Negotiated::Accept(listener))
+    }
+
+    /// Opens the data connection of a passive negotiation, or accepts that of an active one.
+    ///
+    /// # Errors
+    /// When it does not come about within [`PATIENCE`].
+    pub fn data(&self, negotiated: &Negotiated) -> Result<TcpStream> {
+        match negotiated {
+            Negotiated::Dial(address) => dial(self.netns, *address),
+            Negotiated::Accept(listener) => accept(listener),
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let length = self
+            .stream
+            .read_line(&mut line)
+            .context("read the control connection")?;
+        ensure!(length > 0, "the server closed the control connection");
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+/// `PORT h,h,h,h,p,p` (RFC 959 §4.1.2) or `EPRT |family|address|port|` (RFC 2428 §2).
+///
+/// # Errors
+/// For a PORT of an IPv6 address, and for modes that are passive.
+pub fn active_command(mode: Mode, address: IpAddr, port: u16) -> Result<String> {
+    match (mode, address) {
+        (Mode::Port, IpAddr::V4(address)) => {
+            let ([a, b, c, d], [high, low]) = (address.octets(), port.to_be_bytes());
+            Ok(format!("PORT {a},{b},{c},{d},{high},{low}"))
+        }
+        (Mode::Eprt, IpAddr::V4(_)) => Ok(format!("EPRT |1|{address}|{port}|")),
+        (Mode::Eprt, IpAddr::V6(_)) => Ok(format!("EPRT |2|{address}|{port}|")),
+        _ => Err(anyhow!("{mode:?} has no command for {address}")),
+    }
+}
+
+/// Connects from inside a namespace.
+///
+/// # Errors
+/// When nobody answers within [`PATIENCE`] or the connection is refused.
+pub fn dial(netns: &Netns, address: SocketAddr) -> Result<TcpStream> {
+    let stream = netns
+        .run(|| TcpStream::connect_timeout(&address, PATIENCE))?
+        .with_context(|| format!("connect to {address} from {}", netns.name()))?;
+    prepare(&stream)?;
+    Ok(stream)
+}
+
+/// Accepts one connection.
+///
+/// # Errors
+/// When none comes within [`PATIENCE`].
+pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let stream = crate::wait::until("the server's data connection", || match listener.accept() {
+        Ok((stream, _)) => Ok(Some(stream)),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error).context("accept"),
+    })?;
+    stream.set_nonblocking(false)?;
+    prepare(&stream)?;
+    Ok(stream)
+}
+
+/// Reads to the end of a data connection.
+///
+/// # Errors
+/// When the other end is silent for [`PATIENCE`].
+pub fn read_all(stream: &mut TcpStream) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream
+        .read_to_end(&mut bytes)
+        .context("read the data connection")?;
+    Ok(bytes)
+}
+
+fn prepare(stream: &TcpStream) -> Result<()> {
+    let patience: Option<Duration> = Some(PATIENCE);
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
+    stream.set_nodelay(true)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(line: &str) -> Reply {
+        Reply {
+            code: 0,
+            lines: vec![line.to_owned()],
+        }
+    }
+
+    #[test]
+    fn ports_of_passive_replies() {
+        let pasv = reply("227 Entering Passive Mode (10,77,0,1,87,63).");
+        assert_eq!(pasv.port_of_227().ok(), Some(87 * 256 + 63));
+        assert_eq!(
+            reply("229 Extended (|||40001|)").port_of_229().ok(),
+            Some(40001)
+        );
+        assert!(reply("227 (1,2,3,4,5)").port_of_227().is_err());
+        assert!(reply("229 none").port_of_229().is_err());
+    }
+
+    #[test]
+    fn active_commands() {
+        let (v4, v6) = ("10.1.2.3".parse().unwrap(), "fd77::2".parse().unwrap());
+        assert_eq!(
+            active_command(Mode::Port, v4, 513).unwrap(),
+            "PORT 10,1,2,3,2,1"
+        );
+        assert_eq!(
+            active_command(Mode::Eprt, v4, 513).unwrap(),
+            "EPRT |1|10.1.2.3|513|"
+        );
+        assert_eq!(
+            active_command(Mode::Eprt, v6, 513).unwrap(),
+            "EPRT |2|fd77::2|513|"
+        );
+        assert!(active_command(Mode::Port, v6, 513).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! The kernel's file systems that ftpfw needs.
+
+use std::ffi::CStr;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result};
+use rustix::mount::{MountFlags, mount};
+
+/// Where pins are.
+pub const BPF: &str = "/sys/fs/bpf";
+const TRACING: &str = "/sys/kernel/tracing";
+
+/// Mounts bpffs and tracefs where a distribution's init would have; containers have none.
+///
+/// # Errors
+/// Without root, or when the kernel has no such file system.
+pub fn ensure() -> Result<()> {
+    // Each mount makes a new, empty bpffs: two threads that both mount would hide the pins of one.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    for (kind, path) in [("bpf", BPF), ("tracefs", TRACING)] {
+        if !is_mounted(kind, path)? {
+            mount(kind, path, kind, MountFlags::empty(), None::<&CStr>)
+                .with_context(|| format!("mount {kind} on {path}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_mounted(kind: &str, path: &str) -> Result<bool> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
+    Ok(mounts.lines().any(|line| {
+        let mut fields = line.split(' ').skip(1);
+        fields
+            .next()
+            .is_some_and(|on| Path::new(on) == Path::new(path))
+            && fields.next() == Some(kind)
+    }))
+}
