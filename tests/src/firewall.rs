@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -124,11 +124,12 @@ impl Place {
             .arg(format!("--net={}", self.netns.display()))
             .arg("--")
             .arg(&self.program);
-        command.args(words).arg("--pin-dir").arg(&self.pins);
-        // `detach` knows no socket: it works without an agent.
-        if words.first() != Some(&"detach") {
-            command.arg("--socket").arg(&self.socket);
-        }
+        command
+            .args(words)
+            .arg("--pin-dir")
+            .arg(&self.pins)
+            .arg("--socket")
+            .arg(&self.socket);
         command.stdin(Stdio::null()).env("NO_COLOR", "1");
         command
     }
@@ -324,20 +325,10 @@ impl Drop for Firewall {
     }
 }
 
-/// The binary: `FTPFW_BIN`, or the release build beside the tests.
+/// The binary: `FTPFW_BIN`, or the build beside the tests.
 ///
 /// # Errors
 /// When there is none.
 pub fn program() -> Result<PathBuf> {
-    let built = programs::target_directory().map(|target| target.join("release/ftpfw"));
-    let path = std::env::var_os("FTPFW_BIN")
-        .map(PathBuf::from)
-        .or(built)
-        .unwrap_or_default();
-    ensure!(
-        Path::is_file(&path),
-        "{} does not exist: run `cargo build --release`, or set FTPFW_BIN",
-        path.display()
-    );
-    Ok(path)
+    programs::find_built("ftpfw", "FTPFW_BIN", "cargo build --release")
 }

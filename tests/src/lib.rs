@@ -10,6 +10,7 @@ pub mod lab;
 pub mod matrix;
 pub mod mounts;
 pub mod netns;
+pub mod packets;
 pub mod probe;
 pub mod programs;
 pub mod server;

@@ -6,21 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, ensure};
 
-/// Finds a program: the environment variable `FTPFW_<NAME>`, then what `cargo xtask setup` has
-/// unpacked into `target/tools/<name>`, then the system's.
+/// Finds a program of the system: the environment variable `FTPFW_<NAME>`, then what `cargo xtask
+/// setup` has unpacked into `target/tools/<name>`, then what is installed.
 ///
 /// # Errors
 /// When it is nowhere; the message says how to get it.
 pub fn find(name: &str) -> Result<PathBuf> {
     let variable = format!("FTPFW_{}", name.replace('-', "_").to_uppercase());
-    if let Some(path) = env::var_os(&variable) {
-        let path = PathBuf::from(path);
-        if path.is_file() {
-            return Ok(path);
-        }
-        bail!("{variable} is {}, which is no file", path.display());
+    if let Some(path) = named_by(&variable)? {
+        return Ok(path);
     }
     let tools = target_directory().map(|target| target.join("tools").join(name));
     let unpacked = ["usr/sbin", "usr/bin"].map(|bin| tools.as_ref().map(|tools| tools.join(bin)));
@@ -34,11 +30,37 @@ pub fn find(name: &str) -> Result<PathBuf> {
         .chain(env::split_paths(&path))
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
-        .ok_or_else(|| {
-            anyhow::anyhow!(
-                "{name} not found: run `cargo xtask setup`, or set {variable} to its path"
-            )
+        .with_context(|| {
+            format!("{name} not found: run `cargo xtask setup`, or set {variable} to its path")
         })
+}
+
+/// Finds a program of this workspace: the environment variable, then cargo's builds.
+///
+/// # Errors
+/// When it has not been built; the message has the command that `build` is.
+pub fn find_built(name: &str, variable: &str, build: &str) -> Result<PathBuf> {
+    if let Some(path) = named_by(variable)? {
+        return Ok(path);
+    }
+    target_directory()
+        .into_iter()
+        .flat_map(|target| ["release", "debug"].map(|profile| target.join(profile).join(name)))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("{name} has not been built: run `{build}`, or set {variable}"))
+}
+
+/// The file that an environment variable names; `None` when it is not set.
+fn named_by(variable: &str) -> Result<Option<PathBuf>> {
+    let path = env::var_os(variable).map(PathBuf::from);
+    if let Some(path) = &path {
+        ensure!(
+            path.is_file(),
+            "{variable} is {}, which is no file",
+            path.display()
+        );
+    }
+    Ok(path)
 }
 
 /// A command for a program that may have been unpacked from a package without its libraries being

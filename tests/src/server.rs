@@ -172,7 +172,12 @@ fn vsftpd(directory: &Path, root: &Path, address: IpAddr, options: &Options) -> 
 }
 
 fn embedded(root: &Path, address: IpAddr, options: &Options) -> Result<Command> {
-    let mut command = Command::new(programs::find("embedded-ftp-server")?);
+    let program = programs::find_built(
+        "embedded-ftp-server",
+        "FTPFW_EMBEDDED_SERVER",
+        "cargo build --release -p ftpfw-tests --features embedded-server",
+    )?;
+    let mut command = Command::new(program);
     let listen = std::net::SocketAddr::from((address, options.port)).to_string();
     let (low, high) = (options.passive_ports.start(), options.passive_ports.end());
     command.args(["--listen", &listen, "--root"]).arg(root);
