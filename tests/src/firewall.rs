@@ -1,79 +1,17 @@
 //! ftpfw itself, running in a server's namespace with pins and a socket of its own.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, ExitStatus};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tempfile::TempDir;
 
 use crate::lab::Host;
-use crate::{mounts, programs, wait};
-
-/// A line of `ftpfw list tuples --json`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Tuple {
-    /// Address of the client.
-    pub client: std::net::IpAddr,
-    /// Port of the client, of an active tuple.
-    pub client_port: Option<u16>,
-    /// Address of the server.
-    pub server: std::net::IpAddr,
-    /// Port of the server, of a passive tuple.
-    pub port: Option<u16>,
-    /// `passive`, `active`, `opaque` or `manual`.
-    pub mode: String,
-    /// `armed` or `claimed`.
-    pub state: String,
-}
-
-/// A line of `ftpfw list sessions --json`.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Session {
-    /// Address of the client.
-    pub client: std::net::IpAddr,
-    /// Port of the client's end of the control connection.
-    pub client_port: u16,
-    /// Who logged in.
-    pub user: Option<String>,
-    /// What the session waits for.
-    pub state: String,
-}
-
-/// `ftpfw stats --json`.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Stats {
-    /// Packets passed, by reason.
-    pub pass: BTreeMap<String, u64>,
-    /// Packets dropped, by reason.
-    pub drop: BTreeMap<String, u64>,
-    /// Tuples armed, by kind of negotiation.
-    pub negotiations: BTreeMap<String, u64>,
-    /// Negotiations that armed nothing, by reason.
-    pub refused: BTreeMap<String, u64>,
-    /// Records lost by a full ring buffer.
-    pub events_lost: u64,
-}
-
-impl Stats {
-    /// Packets dropped for that reason.
-    #[must_use]
-    pub fn dropped(&self, reason: &str) -> u64 {
-        self.drop.get(reason).copied().unwrap_or(0)
-    }
-
-    /// Packets dropped for any reason.
-    #[must_use]
-    pub fn drops(&self) -> u64 {
-        self.drop.values().sum()
-    }
-}
+use crate::place::Place;
+use crate::report::{Session, Stats, Tuple};
+use crate::wait;
 
 /// A running `ftpfw run`. On drop it is stopped, checked for what it leaves behind (a panic if there
 /// is anything), and its log printed; who wants none of this calls [`Firewall::stop`].
@@ -82,63 +20,6 @@ pub struct Firewall {
     child: Child,
     place: Place,
     stopped: bool,
-}
-
-/// Where one ftpfw lives: a pin directory, a socket and a log that no other one has.
-#[derive(Debug)]
-pub struct Place {
-    program: PathBuf,
-    /// Its pins.
-    pub pins: PathBuf,
-    /// Its socket.
-    pub socket: PathBuf,
-    directory: TempDir,
-    netns: PathBuf,
-}
-
-impl Place {
-    /// A place for an ftpfw in the namespace of `host`; nothing is started.
-    ///
-    /// # Errors
-    /// When the program has not been built or the kernel's file systems cannot be mounted.
-    pub fn new(host: &Host) -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        mounts::ensure()?;
-        let directory = TempDir::with_prefix("ftpfw-agent-").context("make a directory")?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let pins = format!("{}/ftpfw-test-{}-{number}", mounts::BPF, std::process::id());
-        Ok(Self {
-            program: program()?,
-            pins: pins.into(),
-            socket: directory.path().join("agent.sock"),
-            netns: host.netns.path(),
-            directory,
-        })
-    }
-
-    /// `ftpfw WORDS… --pin-dir … --socket …`, to be run inside the namespace.
-    #[must_use]
-    pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net={}", self.netns.display()))
-            .arg("--")
-            .arg(&self.program);
-        command
-            .args(words)
-            .arg("--pin-dir")
-            .arg(&self.pins)
-            .arg("--socket")
-            .arg(&self.socket);
-        command.stdin(Stdio::null()).env("NO_COLOR", "1");
-        command
-    }
-
-    /// Where `ftpfw run` writes its standard error.
-    #[must_use]
-    pub fn log_path(&self) -> PathBuf {
-        self.directory.path().join("log")
-    }
 }
 
 impl Firewall {
@@ -270,15 +151,42 @@ impl Firewall {
         done.with_context(|| format!("tuples: {seen:?}\nlog of ftpfw:\n{}", self.log()))
     }
 
+    /// Sends it a signal, unless it has ended already: then its number may be another's.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("a process has a number")?, signal).context("signal ftpfw")
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        wait::exit("ftpfw", &mut self.child)
+    }
+
     /// Ends it as an operator would, by SIGTERM.
     ///
     /// # Errors
     /// When it does not end or leaves its pins behind.
     pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.stop_by(Signal::TERM)
+    }
+
+    /// Ends it by that signal. After [`Signal::KILL`] it is `ftpfw detach` that cleans up, here too.
+    ///
+    /// # Errors
+    /// As [`Firewall::stop`].
+    pub fn stop_by(&mut self, signal: Signal) -> Result<ExitStatus> {
         self.stopped = true;
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let _already_gone = pid.map(|pid| kill_process(pid, Signal::TERM));
-        let ended = wait::exit("ftpfw", &mut self.child);
+        self.signal(signal)?;
+        let ended = self.wait();
         if ended.is_err() {
             let _killed = self.child.kill();
             let _reaped = self.child.wait();
@@ -323,12 +231,4 @@ impl Drop for Firewall {
             Ok(_) => {}
         }
     }
-}
-
-/// The binary: `FTPFW_BIN`, or the build beside the tests.
-///
-/// # Errors
-/// When there is none.
-pub fn program() -> Result<PathBuf> {
-    programs::find_built("ftpfw", "FTPFW_BIN", "cargo build --release")
 }

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::client::Mode;
 use ftpfw_tests::control::{Control, Negotiated, read_all};
-use ftpfw_tests::firewall::{Firewall, Tuple};
+use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
+use ftpfw_tests::report::Tuple;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 
 /// More than the socket buffers of both ends: the transfer cannot finish before it is read.

@@ -1,12 +1,13 @@
 //! The named packets and what must become of them.
 
+mod ipv4;
+mod ipv6;
+
 use std::net::SocketAddr;
 
 use ftpfw_common::reason::Reason;
 use ftpfw_tests::packets::{
-    ETHERNET, Extension, IPV4, IPV6, SERVICE_VLAN, VLAN, as_fragment, cut, ethernet, ip, tagged,
-    tcp, udp, with_byte, with_extensions, with_ipv4_options, with_ipv4_payload, with_ipv6_payload,
-    with_u16,
+    ETHERNET, IPV4, IPV6, SERVICE_VLAN, VLAN, cut, ethernet, ip, tagged, tcp, udp, with_byte,
 };
 
 use crate::world::{CLOSED, EXPIRED, OPEN, SERVICE, Side, TUPLE, World};
@@ -257,190 +258,6 @@ impl Table<'_> {
             &[8, 0, 0, 0, 0, 1, 0, 1],
         );
         self.add("ICMP", frame, Reason::OtherProtocol);
-    }
-
-    fn ipv4_headers(&mut self) {
-        for words in 0..=4 {
-            let frame = with_byte(self.syn(TUPLE), ETHERNET, 0x40 | words);
-            self.add(&format!("IHL {words}"), frame, Reason::Malformed);
-        }
-        for version in [0, 5, 6, 15] {
-            let frame = with_byte(self.syn(TUPLE), ETHERNET, version << 4 | 5);
-            self.add(&format!("version {version}"), frame, Reason::Malformed);
-        }
-        for (port, reason) in [
-            (21, Reason::Unprotected),
-            (CLOSED, Reason::NotArmed),
-            (TUPLE, Reason::Tuple),
-        ] {
-            let frame = with_ipv4_options(&self.syn(port), 10);
-            self.add(&format!("IHL 15, SYN to {port}"), frame, reason);
-        }
-        let frame = with_byte(self.syn(TUPLE), ETHERNET, 0x4f);
-        self.add(
-            "IHL 15 in a packet without options",
-            frame,
-            Reason::Malformed,
-        );
-        let length = ETHERNET + 2;
-        for (name, total) in [
-            ("0", 0),
-            ("19, less than its header", 19),
-            ("39, inside the TCP header", 39),
-            ("41, beyond the frame", 41),
-            ("65535", 65_535),
-        ] {
-            let frame = with_u16(self.syn(TUPLE), length, total);
-            self.add(&format!("total length {name}"), frame, Reason::Malformed);
-        }
-    }
-
-    fn ipv4_fragments(&mut self) {
-        let frame = with_u16(self.syn(TUPLE), ETHERNET + 6, 0x4000);
-        self.add("don't fragment", frame, Reason::Tuple);
-        for (port, reason) in [
-            (21, Reason::Unprotected),
-            (CLOSED, Reason::NotArmed),
-            (TUPLE, Reason::Tuple),
-        ] {
-            let frame = as_fragment(self.syn(port), 0, true);
-            self.add(
-                &format!("first fragment with the header, SYN to {port}"),
-                frame,
-                reason,
-            );
-        }
-        for length in [8, 16] {
-            let frame = as_fragment(with_ipv4_payload(self.syn(TUPLE), length), 0, true);
-            self.add(
-                &format!("first fragment of {length} bytes"),
-                frame,
-                Reason::BadFragment,
-            );
-        }
-        for offset in [1, 2] {
-            let frame = as_fragment(self.syn(TUPLE), offset, false);
-            self.add(
-                &format!("fragment at {} rewrites the header", offset * 8),
-                frame,
-                Reason::BadFragment,
-            );
-        }
-        for port in [21, CLOSED, TUPLE] {
-            let frame = as_fragment(self.syn(port), 3, false);
-            let name = format!("later fragment that looks like a SYN to {port}");
-            self.add(&name, frame, Reason::LaterFragment);
-        }
-        let frame = as_fragment(udp(self.client(), self.server(CLOSED), b"data"), 1, false);
-        self.add("later fragment of UDP at 8", frame, Reason::LaterFragment);
-        let frame = as_fragment(udp(self.client(), self.server(CLOSED), b"data"), 0, true);
-        self.add("first fragment of UDP", frame, Reason::UdpUnsolicited);
-        let frame = as_fragment(
-            with_ipv4_payload(udp(self.client(), self.server(53), b""), 4),
-            0,
-            true,
-        );
-        self.add("first fragment of UDP, 4 bytes", frame, Reason::BadFragment);
-        let icmp = ip(self.side.client, self.side.server, 1, &[8; 16]);
-        self.add(
-            "later fragment of ICMP",
-            as_fragment(icmp, 1, false),
-            Reason::LaterFragment,
-        );
-    }
-
-    fn ipv6_headers(&mut self) {
-        let (hop, routing, destination) = (0, 43, 60);
-        let option = Extension::options;
-        for (name, chain) in [
-            ("hop-by-hop", vec![option(hop, 1)]),
-            ("destination options", vec![option(destination, 1)]),
-            ("long options", vec![option(destination, 30)]),
-            ("routing", vec![option(routing, 3)]),
-            ("authentication", vec![Extension::authentication()]),
-            (
-                "hop-by-hop, destination",
-                vec![option(hop, 1), option(destination, 2)],
-            ),
-            ("eight headers", vec![option(destination, 1); 8]),
-        ] {
-            for (port, reason) in [
-                (21, Reason::Unprotected),
-                (CLOSED, Reason::NotArmed),
-                (TUPLE, Reason::Tuple),
-            ] {
-                let frame = with_extensions(&self.syn(port), &chain);
-                self.add(&format!("{name}, SYN to {port}"), frame, reason);
-            }
-        }
-        let frame = with_extensions(&self.syn(TUPLE), &vec![option(destination, 1); 9]);
-        self.add("nine headers", frame, Reason::TooManyHeaders);
-        let frame = with_extensions(&self.syn(TUPLE), &[option(hop, 1)]);
-        self.add(
-            "option longer than the packet",
-            with_byte(frame, 55, 255),
-            Reason::Malformed,
-        );
-        let frame = with_extensions(&self.syn(TUPLE), &[option(hop, 1)]);
-        self.add(
-            "cut in an option",
-            with_ipv6_payload(frame, 3),
-            Reason::Malformed,
-        );
-        for (name, number) in [("ESP", 50), ("no next header", 59)] {
-            let frame = ip(self.side.client, self.side.server, number, &[0; 24]);
-            self.add(name, frame, Reason::OtherProtocol);
-        }
-        for version in [0, 4, 15] {
-            let frame = with_byte(self.syn(TUPLE), ETHERNET, version << 4);
-            self.add(&format!("version {version}"), frame, Reason::Malformed);
-        }
-        for (name, length) in [
-            ("0", 0),
-            ("19, inside the TCP header", 19),
-            ("21, beyond the frame", 21),
-        ] {
-            let frame = with_u16(self.syn(TUPLE), ETHERNET + 4, length);
-            self.add(&format!("payload length {name}"), frame, Reason::Malformed);
-        }
-    }
-
-    fn ipv6_fragments(&mut self) {
-        for (name, more) in [
-            ("atomic fragment", false),
-            ("first fragment with the header", true),
-        ] {
-            for (port, reason) in [
-                (21, Reason::Unprotected),
-                (CLOSED, Reason::NotArmed),
-                (TUPLE, Reason::Tuple),
-            ] {
-                let frame = with_extensions(&self.syn(port), &[Extension::fragment(0, more)]);
-                self.add(&format!("{name}, SYN to {port}"), frame, reason);
-            }
-        }
-        for length in [8, 16] {
-            let frame = with_extensions(&self.syn(TUPLE), &[Extension::fragment(0, true)]);
-            let frame = with_ipv6_payload(frame, 8 + length);
-            self.add(
-                &format!("first fragment of {length} bytes"),
-                frame,
-                Reason::BadFragment,
-            );
-        }
-        for offset in [1, 2] {
-            let frame = with_extensions(&self.syn(TUPLE), &[Extension::fragment(offset, false)]);
-            self.add(
-                &format!("fragment at {} rewrites the header", offset * 8),
-                frame,
-                Reason::BadFragment,
-            );
-        }
-        for port in [21, CLOSED, TUPLE] {
-            let frame = with_extensions(&self.syn(port), &[Extension::fragment(3, false)]);
-            let name = format!("later fragment that looks like a SYN to {port}");
-            self.add(&name, frame, Reason::LaterFragment);
-        }
     }
 }
 

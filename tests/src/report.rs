@@ -1,0 +1,65 @@
+//! What `ftpfw … --json` prints, as far as tests look at it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+/// A line of `ftpfw list tuples --json`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Tuple {
+    /// Address of the client.
+    pub client: IpAddr,
+    /// Port of the client, of an active tuple.
+    pub client_port: Option<u16>,
+    /// Address of the server.
+    pub server: IpAddr,
+    /// Port of the server, of a passive tuple.
+    pub port: Option<u16>,
+    /// `passive`, `active`, `opaque` or `manual`.
+    pub mode: String,
+    /// `armed` or `claimed`.
+    pub state: String,
+}
+
+/// A line of `ftpfw list sessions --json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Session {
+    /// Address of the client.
+    pub client: IpAddr,
+    /// Port of the client's end of the control connection.
+    pub client_port: u16,
+    /// Who logged in.
+    pub user: Option<String>,
+    /// What the session waits for.
+    pub state: String,
+}
+
+/// `ftpfw stats --json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Stats {
+    /// Packets passed, by reason.
+    pub pass: BTreeMap<String, u64>,
+    /// Packets dropped, by reason.
+    pub drop: BTreeMap<String, u64>,
+    /// Tuples armed, by kind of negotiation.
+    pub negotiations: BTreeMap<String, u64>,
+    /// Negotiations that armed nothing, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Records lost by a full ring buffer.
+    pub events_lost: u64,
+}
+
+impl Stats {
+    /// Packets dropped for that reason.
+    #[must_use]
+    pub fn dropped(&self, reason: &str) -> u64 {
+        self.drop.get(reason).copied().unwrap_or(0)
+    }
+
+    /// Packets dropped for any reason.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        self.drop.values().sum()
+    }
+}

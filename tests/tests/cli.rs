@@ -1,0 +1,284 @@
+//! What goes wrong on the command line: one clear sentence, the right exit code, and nothing left in
+//! the kernel.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::programs::{SchedClassifier, TcAttachType};
+use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::lab::{Host, Lab};
+use ftpfw_tests::place::{self, Place};
+use ftpfw_tests::probe::{Answer, expect_dropped, probe};
+use rustix::process::Signal;
+
+/// Exit codes of DESIGN §8.
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+
+/// Runs `ftpfw WORDS…` and insists on the code and on what the sentence says.
+fn refused(place: &Place, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
+    check(&place.command(words).output()?, code, says).with_context(|| format!("ftpfw {words:?}"))
+}
+
+fn check(output: &Output, code: i32, says: &[&str]) -> Result<()> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let found = output.status.code();
+    ensure!(
+        found == Some(code),
+        "{}, not {code}: {stderr}",
+        output.status
+    );
+    for words in says {
+        ensure!(
+            stderr.contains(words),
+            "says nothing of {words:?}: {stderr}"
+        );
+    }
+    // clap adds the usage and where to find help; all else is one sentence.
+    let lines = stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .count();
+    ensure!(code == USAGE || lines == 1, "{lines} lines:\n{stderr}");
+    ensure!(!stderr.contains("panicked"), "{stderr}");
+    ensure!(
+        output.stdout.is_empty(),
+        "standard output: {:?}",
+        output.stdout
+    );
+    Ok(())
+}
+
+/// No pins, no XDP on the NIC, nothing at its TC hooks.
+fn nothing_left(host: &Host, place: &Place) -> Result<()> {
+    ensure!(
+        !place.pins.exists(),
+        "{} is left behind",
+        place.pins.display()
+    );
+    ensure!(
+        !place.socket.exists(),
+        "{} is left behind",
+        place.socket.display()
+    );
+    let link = said_by(host, "ip", &["-details", "link", "show", "dev", "eth0"])?;
+    ensure!(!link.contains("xdp"), "XDP is left behind:\n{link}");
+    let filters = said_by(host, "tc", &["qdisc", "show", "dev", "eth0"])?;
+    ensure!(
+        !filters.contains("clsact"),
+        "clsact is left behind:\n{filters}"
+    );
+    for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
+        let (_, programs) = host
+            .netns
+            .run(|| SchedClassifier::query_tcx("eth0", hook))??;
+        ensure!(
+            programs.is_empty(),
+            "{} programs at tcx {hook:?}",
+            programs.len()
+        );
+    }
+    Ok(())
+}
+
+fn said_by(host: &Host, program: &str, words: &[&str]) -> Result<String> {
+    let output = host.netns.command(program).args(words).output()?;
+    ensure!(output.status.success(), "{program} {words:?}: {output:?}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn an_interface_that_does_not_exist() -> Result<()> {
+    let lab = Lab::new()?;
+    let place = Place::new(&lab.server)?;
+    refused(
+        &place,
+        &["run", "-i", "eth9"],
+        FAILED,
+        &["interface eth9 does not exist"],
+    )?;
+    // One that does exist must not stay attached because of another that does not.
+    let words = ["run", "-i", "eth0", "-i", "eth9"];
+    refused(&place, &words, FAILED, &["interface eth9 does not exist"])?;
+    nothing_left(&lab.server, &place)
+}
+
+#[test]
+fn usage() -> Result<()> {
+    let lab = Lab::new()?;
+    let place = Place::new(&lab.server)?;
+    for (words, says) in [
+        (
+            ["run", "-i", "eth0", "--no-such-flag"].as_slice(),
+            "--no-such-flag",
+        ),
+        (&["run"], "--interface"),
+        (&["run", "-i", "eth0", "--open-port", "70000/tcp"], "70000"),
+        (&["run", "-i", "eth0", "--open-port", "80/icmp"], "icmp"),
+        (&["run", "-i", "eth0", "--protect", "2000-1000"], "2000"),
+        (&["run", "-i", "eth0", "--mode", "fast"], "fast"),
+        (&["list", "nonsense"], "nonsense"),
+        (&["nonsense"], "nonsense"),
+    ] {
+        refused(&place, words, USAGE, &[says])?;
+    }
+    nothing_left(&lab.server, &place)
+}
+
+#[test]
+fn without_privileges() -> Result<()> {
+    let lab = Lab::new()?;
+    let place = Place::new(&lab.server)?;
+    // Where the tests are built, `nobody` may not be able to look.
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
+    let program = directory.path().join("ftpfw");
+    fs::copy(place::program()?, &program)?;
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program);
+    command
+        .args(["run", "-i", "eth0"])
+        .arg("--pin-dir")
+        .arg(&place.pins);
+    command
+        .arg("--socket")
+        .arg(directory.path().join("agent.sock"));
+    let output = lab.server.netns.run(|| command.output())??;
+    check(&output, FAILED, &["CAP_NET_ADMIN", "root"])?;
+    nothing_left(&lab.server, &place)
+}
+
+#[test]
+fn another_xdp_program_is_there() -> Result<()> {
+    let lab = Lab::new()?;
+    let first = Firewall::start(&lab.server, &[])?;
+    let second = Place::new(&lab.server)?;
+    let says = ["another XDP program", "ingress", "eth0"];
+    refused(&second, &["run", "-i", "eth0"], FAILED, &says)?;
+    ensure!(
+        !second.pins.exists(),
+        "{} is left behind",
+        second.pins.display()
+    );
+    expect_dropped(
+        &first,
+        &lab.client,
+        lab.server.v4.into(),
+        40_000,
+        "not-armed",
+    )
+    .context("the first must be unharmed")
+}
+
+#[test]
+fn a_second_run_on_the_same_pins() -> Result<()> {
+    let lab = Lab::new()?;
+    let first = Firewall::start(&lab.server, &[])?;
+    let pid = first.pid().to_string();
+    refused(first.place(), &["run", "-i", "eth0"], FAILED, &[&pid])?;
+    expect_dropped(
+        &first,
+        &lab.client,
+        lab.server.v4.into(),
+        40_000,
+        "not-armed",
+    )
+    .context("the first must be unharmed")
+}
+
+#[test]
+fn detach_may_be_repeated() -> Result<()> {
+    let lab = Lab::new()?;
+    let place = Place::new(&lab.server)?;
+    for _ in 0..2 {
+        let output = place.command(&["detach"]).output()?;
+        ensure!(output.status.success(), "detach of nothing: {output:?}");
+        nothing_left(&lab.server, &place)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn queries_without_an_ftpfw() -> Result<()> {
+    let lab = Lab::new()?;
+    let place = Place::new(&lab.server)?;
+    for words in [
+        ["list", "tuples"].as_slice(),
+        &["list", "sessions"],
+        &["stats"],
+    ] {
+        refused(&place, words, FAILED, &[&place.pins.display().to_string()])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn both_signals_detach() -> Result<()> {
+    let lab = Lab::new()?;
+    let server = lab.server.v4.into();
+    let _service = lab
+        .server
+        .netns
+        .run(|| TcpListener::bind((server, 40_000)))??;
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut firewall = Firewall::start(&lab.server, &[])?;
+        expect_dropped(&firewall, &lab.client, server, 40_000, "not-armed")?;
+        firewall.signal(signal)?;
+        let status = firewall.wait()?;
+        ensure!(status.success(), "{signal:?}: {status}\n{}", firewall.log());
+        nothing_left(&lab.server, firewall.place())?;
+        ensure!(
+            probe(&lab.client, server, 40_000)? == Answer::Open,
+            "{signal:?}: still closed"
+        );
+    }
+    Ok(())
+}
+
+/// If the agent dies, nothing fails open; `detach` cleans up after it.
+#[test]
+fn a_killed_agent_leaves_the_filter_in_place() -> Result<()> {
+    let lab = Lab::new()?;
+    let server = lab.server.v4.into();
+    let _service = lab
+        .server
+        .netns
+        .run(|| TcpListener::bind((server, 40_000)))??;
+    let mut firewall = Firewall::start(&lab.server, &[])?;
+    firewall.signal(Signal::KILL)?;
+    firewall.wait()?;
+    expect_dropped(&firewall, &lab.client, server, 40_000, "not-armed").context("fails open")?;
+    firewall.stop()?;
+    nothing_left(&lab.server, firewall.place())?;
+    ensure!(
+        probe(&lab.client, server, 40_000)? == Answer::Open,
+        "still closed after detach"
+    );
+    Ok(())
+}
+
+#[test]
+fn keep_attached_stays_until_detach() -> Result<()> {
+    let lab = Lab::new()?;
+    let server = lab.server.v4.into();
+    let _service = lab
+        .server
+        .netns
+        .run(|| TcpListener::bind((server, 40_000)))??;
+    let mut firewall = Firewall::start(&lab.server, &["--keep-attached"])?;
+    firewall.signal(Signal::TERM)?;
+    ensure!(firewall.wait()?.success(), "{}", firewall.log());
+    expect_dropped(&firewall, &lab.client, server, 40_000, "not-armed")?;
+    firewall.stop()?;
+    nothing_left(&lab.server, firewall.place())?;
+    ensure!(
+        probe(&lab.client, server, 40_000)? == Answer::Open,
+        "still closed after detach"
+    );
+    Ok(())
+}
