@@ -67,10 +67,17 @@ pub fn build(
     })
 }
 
-/// The toolchain's `cargo COMMAND` for the eBPF crate; the caller adds where.
+/// The toolchain's `cargo COMMAND` (build or clippy) for the eBPF crate; the caller adds where.
 pub fn cargo(toolchain: &Toolchain, command: &str, arch: &str, target: &str) -> Command {
     let bin = &toolchain.compiler.bin;
-    let mut cargo = Command::new(bin.join("cargo"));
+    // `cargo clippy` would run the first clippy in cargo's own bin directory, which belongs to the
+    // host's compiler.
+    let program = if command == "clippy" {
+        "cargo-clippy"
+    } else {
+        "cargo"
+    };
+    let mut cargo = Command::new(bin.join(program));
     // This process may be a build script: what its cargo and clippy set is meant for the host.
     // The job server (CARGO_MAKEFLAGS) and where things are (CARGO_HOME, CARGO_NET_*, …) stay.
     let host_only = [
@@ -104,9 +111,12 @@ pub fn cargo(toolchain: &Toolchain, command: &str, arch: &str, target: &str) -> 
         // BTF, without which the kernel accepts no callback of bpf_loop, is made from this.
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
+        // 32-bit jumps and an atomic add that returns (BPF_FETCH); Linux 5.12.
+        "-Ctarget-cpu=v3".to_owned(),
         format!("-Clinker={}", toolchain.linker.path.display()),
     ];
     cargo
+        .env("CARGO", bin.join("cargo"))
         .env("RUSTC", bin.join("rustc"))
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         // build-std is not stabilised; a compiler that is not a nightly needs to be told.

@@ -268,7 +268,7 @@ fn home_of(variable: &str, default: &str) -> PathBuf {
 }
 
 /// The first two numbers of a version; what cannot be read counts as 0, the oldest.
-fn major_minor(version: &str) -> (u32, u32) {
+pub fn major_minor(version: &str) -> (u32, u32) {
     let mut numbers = version
         .split(|c: char| !c.is_ascii_digit())
         .map(|part| part.parse().unwrap_or(0));

@@ -1,0 +1,33 @@
+//! `cargo xtask ci`: what a change must pass before it lands.
+
+use anyhow::Result;
+
+use crate::phases::Phases;
+use crate::{ebpf, setup, test, workspace};
+
+/// Format, lints, documentation, tests. Every check runs, whatever an earlier one found.
+///
+/// # Errors
+/// When one fails, or something cannot be built at all.
+pub fn run() -> Result<()> {
+    let mut phases = Phases::default();
+    phases.step("set up", setup::everything)?;
+    phases.check(
+        "format",
+        &mut workspace::cargo(&["fmt", "--all", "--check"]),
+    )?;
+
+    // The eBPF crate is no crate of the host: it has its own target and its own compiler.
+    let host = ["--locked", "--workspace", "--exclude=ftpfw-ebpf"];
+    let features = "--features=ftpfw-tests/embedded-server";
+    let mut clippy = workspace::cargo(&["clippy", "--all-targets", features]);
+    phases.check("lint", clippy.args(host).args(["--", "-D", "warnings"]))?;
+    ebpf::lint(&mut phases)?;
+
+    let mut doc = workspace::cargo(&["doc", "--no-deps", "--document-private-items"]);
+    doc.args(host).env("RUSTDOCFLAGS", "-Dwarnings");
+    phases.check("document", &mut doc)?;
+
+    test::tests(&mut phases, &[])?;
+    phases.finish()
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask`: everything that a developer or CI does with this repository.
+
+mod ci;
+mod ebpf;
+#[path = "../../ftpfw-user/build/object.rs"]
+mod object;
+mod phases;
+mod setup;
+mod test;
+#[path = "../../ftpfw-user/build/toolchain.rs"]
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Development tasks of ftpfw")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building and testing need, as far as it is missing
+    Setup,
+    /// Compile the eBPF object and print the sizes of its programs
+    BuildEbpf,
+    /// Build everything and run all tests
+    Test {
+        /// Only the tests whose names contain one of these
+        filters: Vec<String>,
+    },
+    /// Check format, lints and documentation, then run all tests
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Setup => setup::everything(),
+        Task::BuildEbpf => ebpf::build_and_report(),
+        Task::Test { filters } => test::run(&filters),
+        Task::Ci => ci::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

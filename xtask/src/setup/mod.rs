@@ -1,0 +1,105 @@
+//! `cargo xtask setup`: finds what is missing, says what it is for, and installs it.
+//!
+//! What is there already is left alone, so that every task can call this first: with nothing
+//! missing it takes a few hundred milliseconds.
+
+mod apt;
+mod compiler;
+mod kernel;
+mod linker;
+pub mod vsftpd;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use ftpfw_tests::programs;
+
+use crate::toolchain::{self, Missing, Toolchain};
+
+/// A program of the system: the package that has it, and who needs it.
+type Program = (&'static str, &'static str, &'static str);
+
+/// What makes and tears down network namespaces.
+pub const NETWORK: [Program; 2] = [
+    (
+        "ip",
+        "iproute2",
+        "makes the network namespaces of tests and demo",
+    ),
+    ("nsenter", "util-linux", "runs ftpfw inside a namespace"),
+];
+
+/// The FTP clients of the tests.
+const CLIENTS: [Program; 3] = [
+    ("curl", "curl", "an FTP client of the tests"),
+    ("lftp", "lftp", "an FTP client of the tests"),
+    (
+        "python3",
+        "python3",
+        "its ftplib is an FTP client of the tests",
+    ),
+];
+
+/// All that building and testing need.
+///
+/// # Errors
+/// When something is missing and cannot be installed; the message says what to do.
+pub fn everything() -> Result<()> {
+    let toolchain = toolchain()?;
+    println!("setup: {toolchain}");
+    system_programs(&NETWORK)?;
+    system_programs(&CLIENTS)?;
+    vsftpd::unpack()?;
+    kernel::mount()?;
+    println!("setup: everything is there");
+    Ok(())
+}
+
+/// What building the product needs.
+///
+/// # Errors
+/// As [`everything`].
+pub fn toolchain() -> Result<Toolchain> {
+    // A compiler may be missing, then its linker: two installations at most.
+    for _ in 0..2 {
+        match toolchain::find(OLDEST) {
+            Ok(toolchain) => return Ok(toolchain),
+            Err(Missing::Compiler(tried)) => compiler::install(&tried)?,
+            Err(Missing::Linker { compiler, why }) => linker::install(&compiler, &why)?,
+        }
+    }
+    toolchain::find(OLDEST).context("after installing what was missing")
+}
+
+/// The oldest compiler that this workspace supports.
+const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// What running ftpfw in namespaces needs.
+///
+/// # Errors
+/// As [`everything`].
+pub fn laboratory() -> Result<()> {
+    system_programs(&NETWORK)?;
+    kernel::mount()
+}
+
+/// The clippy of the compiler that builds the eBPF object, where a package has it.
+///
+/// # Errors
+/// As [`everything`].
+pub fn ebpf_clippy(toolchain: &Toolchain) -> Result<()> {
+    let bin = &toolchain.compiler.bin;
+    if bin != Path::new("/usr/bin") || bin.join("cargo-clippy").exists() {
+        return Ok(());
+    }
+    apt::install(&["rust-web-clippy"], "lints the eBPF programs")
+}
+
+fn system_programs(wanted: &[Program]) -> Result<()> {
+    for (program, package, reason) in wanted {
+        if programs::find(program).is_err() {
+            apt::install(&[package], reason)?;
+        }
+    }
+    Ok(())
+}

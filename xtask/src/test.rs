@@ -1,0 +1,91 @@
+//! `cargo xtask test`: everything is built, then everything is run.
+
+use std::num::NonZero;
+use std::process::Command;
+use std::thread;
+
+use anyhow::Result;
+
+use crate::phases::Phases;
+use crate::{setup, workspace};
+
+/// The embedded FTP server is built without optimisation: with it, libunftp alone takes two minutes.
+const EMBEDDED_SERVER: [&str; 6] = [
+    "build",
+    "--package=ftpfw-tests",
+    "--features=embedded-server",
+    "--bin=embedded-ftp-server",
+    "--quiet",
+    "--locked",
+];
+
+/// Builds and runs the tests that match one of the filters, or all.
+///
+/// # Errors
+/// When a phase fails.
+pub fn run(filters: &[String]) -> Result<()> {
+    let mut phases = Phases::default();
+    tests(&mut phases, filters)?;
+    phases.finish()
+}
+
+/// The phases of `run`, for others to go on with.
+///
+/// # Errors
+/// When something cannot be built. Failed tests are reported by `phases.finish()`.
+pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
+    phases.step("set up", setup::everything)?;
+    build_ftpfw(phases)?;
+    build_embedded_server(phases)?;
+
+    let mut host = workspace::cargo(&["test", "--locked", "--no-fail-fast"]);
+    host.args([
+        "-p",
+        "ftpfw-common",
+        "-p",
+        "ftpfw-user",
+        "-p",
+        "xtask",
+        "--",
+    ]);
+    phases.check("test the crates", host.args(filters))?;
+
+    let threads = thread::available_parallelism().map_or(2, NonZero::get);
+    // With the feature of the server's build, so that the library is not compiled once more.
+    let mut lab = workspace::cargo(&["test", "--locked", "--no-fail-fast", "-p", "ftpfw-tests"]);
+    lab.arg("--features=embedded-server").arg("--");
+    lab.arg(format!("--test-threads={threads}")).args(filters);
+    phases.check("test in namespaces", with_programs(&mut lab))
+}
+
+/// The release build of `ftpfw`, the eBPF object inside.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build_ftpfw(phases: &mut Phases) -> Result<()> {
+    let mut ftpfw = workspace::cargo(&["build", "--locked", "--release", "--package=ftpfw-user"]);
+    phases.command("build ftpfw", &mut ftpfw)
+}
+
+/// The FTP server of tests and demo.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build_embedded_server(phases: &mut Phases) -> Result<()> {
+    phases.command(
+        "build the embedded FTP server",
+        &mut workspace::cargo(&EMBEDDED_SERVER),
+    )
+}
+
+/// Tells a test program where the programs are that were built or unpacked for it.
+fn with_programs(command: &mut Command) -> &mut Command {
+    let target = workspace::target();
+    command
+        .env("FTPFW_BIN", target.join("release/ftpfw"))
+        .env(
+            "FTPFW_EMBEDDED_SERVER",
+            target.join("debug/embedded-ftp-server"),
+        )
+        .env("FTPFW_VSFTPD", setup::vsftpd::path())
+}

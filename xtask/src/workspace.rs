@@ -1,0 +1,24 @@
+//! Where the workspace is, and its cargo.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ftpfw_tests::programs;
+
+/// The directory of the workspace's `Cargo.toml`.
+pub fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// Cargo's target directory.
+pub fn target() -> PathBuf {
+    programs::target_directory().unwrap_or_else(|| root().join("target"))
+}
+
+/// The cargo that runs this program, in the workspace.
+pub fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments).current_dir(root());
+    cargo
+}
