@@ -1,0 +1,98 @@
+//! Arguments of `ftpfw run`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Place;
+use crate::config::{OpenPort, PortRange};
+
+/// `ftpfw run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Interface to protect; may be given several times.
+    #[arg(short, long = "interface", value_name = "IFACE", required = true, num_args = 1..)]
+    pub interfaces: Vec<String>,
+    /// Port of FTP control connections; may be given several times.
+    #[arg(long = "control-port", value_name = "PORT", default_value = "21", value_parser = clap::value_parser!(u16).range(1..))]
+    pub control_ports: Vec<u16>,
+    /// Port of control connections that are TLS from the first byte; may be given several times
+    /// [default: 990].
+    #[arg(long = "implicit-tls-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub implicit_tls_ports: Vec<u16>,
+    /// Ports that are closed unless allowed; may be given several times.
+    #[arg(long = "protect", value_name = "LO-HI", default_value = "1024-65535")]
+    pub protect: Vec<PortRange>,
+    /// A protected port that stays open, for example 8080/tcp; without a protocol, both.
+    #[arg(long = "open-port", value_name = "PORT[/PROTO]")]
+    pub open_ports: Vec<OpenPort>,
+    /// What happens to UDP datagrams to protected ports that answer nothing.
+    #[arg(long, value_enum, default_value_t = UdpArg::Drop)]
+    pub udp: UdpArg,
+    /// Where the filter runs: in the driver, in the network stack, or the first of them that works.
+    #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
+    pub mode: ModeArg,
+    /// Who arms tuples: the programs in the kernel, or this process alone.
+    #[arg(long, value_enum, default_value_t = OpenerArg::Inline)]
+    pub opener: OpenerArg,
+    /// How data connections of encrypted sessions are admitted.
+    #[arg(long, value_enum)]
+    pub ftps: Option<FtpsArg>,
+    /// Passive range of the FTP daemon, for `--ftps range`.
+    #[arg(long, value_name = "LO-HI|auto")]
+    pub passive_ports: Option<String>,
+    /// Decide, count and report, but drop nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Leave the filter in place when this process ends.
+    #[arg(long)]
+    pub keep_attached: bool,
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which ftpfw.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `--mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Native, else generic.
+    Auto,
+    /// In the driver.
+    Native,
+    /// In the network stack, before anything else.
+    Generic,
+    /// As a TC program.
+    Tc,
+}
+
+/// `--opener`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OpenerArg {
+    /// The programs in the kernel.
+    Inline,
+    /// This process.
+    Agent,
+}
+
+/// `--udp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UdpArg {
+    /// Drop what answers no outgoing datagram.
+    Drop,
+    /// Do not look at UDP.
+    Pass,
+}
+
+/// `--ftps`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FtpsArg {
+    /// By what the FTP daemon listens on.
+    Listener,
+    /// By a range of ports.
+    Range,
+    /// Not at all.
+    Deny,
+}

@@ -1,0 +1,204 @@
+//! What `ftpfw run` was asked to do, resolved: every value checked, every default filled in.
+
+mod interface;
+mod ports;
+
+use std::{fmt, path::PathBuf};
+
+use ftpfw_common::abi::policy::Settings;
+
+pub use interface::{Interface, InterfaceError};
+pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
+
+use crate::cli::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
+
+/// The port of implicit FTPS, unless it is given or made a plain control port.
+const DEFAULT_IMPLICIT_TLS: u16 = 990;
+
+/// A resolved configuration: one value each, nothing optional that is not really optional.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The interfaces, each once.
+    pub interfaces: Vec<Interface>,
+    /// What each local port is.
+    pub ports: PortPolicy,
+    /// What goes into the map `SETTINGS`.
+    pub settings: Settings,
+    /// Where the filter is to run.
+    pub mode: XdpChoice,
+    /// Leave everything attached at the end.
+    pub keep_attached: bool,
+    /// Directory of pins.
+    pub pin_dir: PathBuf,
+    /// Socket of the agent.
+    pub socket: PathBuf,
+}
+
+/// Which XDP mode is acceptable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpChoice {
+    /// Native; where the driver cannot, generic.
+    Auto,
+    /// Native or nothing.
+    Native,
+    /// Generic.
+    Generic,
+}
+
+/// Why the arguments make no configuration: the user's mistake, exit code 2.
+#[derive(Debug)]
+pub struct UsageError(pub String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl Config {
+    /// Checks and completes the arguments. Changes nothing; looks up the interfaces.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] for arguments that contradict each other or ask for what is not built;
+    /// [`InterfaceError`] for an interface that does not exist.
+    pub fn resolve(args: RunArgs) -> anyhow::Result<Self> {
+        let mode = supported(&args)?;
+        let implicit_tls = match args.implicit_tls_ports.as_slice() {
+            [] if args.control_ports.contains(&DEFAULT_IMPLICIT_TLS) => Vec::new(),
+            [] => vec![DEFAULT_IMPLICIT_TLS],
+            given => given.to_vec(),
+        };
+        let ports = PortPolicy {
+            protected: args.protect,
+            open: args.open_ports,
+            control: args.control_ports,
+            implicit_tls,
+            protect_udp: args.udp == UdpArg::Drop,
+        };
+        ports.check()?;
+        Ok(Self {
+            interfaces: interface::resolve(&args.interfaces)?,
+            ports,
+            settings: Settings {
+                inline_opener: u32::from(args.opener == OpenerArg::Inline),
+                dry_run: u32::from(args.dry_run),
+                ..Settings::DEFAULT
+            },
+            mode,
+            keep_attached: args.keep_attached,
+            pin_dir: args.place.pin_dir,
+            socket: args.place.socket,
+        })
+    }
+}
+
+/// The mode, once it is clear that nothing is asked for that does not exist yet: a firewall that
+/// silently ignores a flag is worse than one that lacks it.
+fn supported(args: &RunArgs) -> Result<XdpChoice, UsageError> {
+    let not_built = |flag: &str| Err(UsageError(format!("{flag} is not built yet: leave it out")));
+    if args.config.is_some() {
+        return not_built("--config");
+    }
+    if args.passive_ports.is_some() {
+        return not_built("--passive-ports");
+    }
+    match args.ftps {
+        Some(FtpsArg::Listener) => return not_built("--ftps listener"),
+        Some(FtpsArg::Range) => return not_built("--ftps range"),
+        Some(FtpsArg::Deny) | None => {}
+    }
+    match args.mode {
+        ModeArg::Tc => not_built("--mode tc"),
+        ModeArg::Auto => Ok(XdpChoice::Auto),
+        ModeArg::Native => Ok(XdpChoice::Native),
+        ModeArg::Generic => Ok(XdpChoice::Generic),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn resolve(arguments: &str) -> anyhow::Result<Config> {
+        let words = format!("ftpfw run {arguments}");
+        match Cli::try_parse_from(words.split_whitespace())?.command {
+            Command::Run(args) => Config::resolve(*args),
+            other => panic!("not `run`: {other:?}"),
+        }
+    }
+
+    fn error(arguments: &str) -> String {
+        resolve(arguments).expect_err(arguments).to_string()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_design() {
+        let config = resolve("-i lo").expect("lo exists everywhere");
+        assert_eq!(config.settings, Settings::DEFAULT);
+        assert_eq!(config.ports.control, [21]);
+        assert_eq!(config.ports.implicit_tls, [990]);
+        assert_eq!(
+            config.ports.protected,
+            [PortRange {
+                first: 1024,
+                last: 65535
+            }]
+        );
+        assert_eq!(config.mode, XdpChoice::Auto);
+        assert!(config.ports.protect_udp && !config.keep_attached);
+    }
+
+    #[test]
+    fn flags_reach_the_settings() {
+        let config = resolve("-i lo --opener agent --dry-run --udp pass --mode generic").unwrap();
+        assert_eq!(config.settings.inline_opener, 0);
+        assert_eq!(config.settings.dry_run, 1);
+        assert_eq!(config.mode, XdpChoice::Generic);
+        assert!(!config.ports.protect_udp);
+    }
+
+    #[test]
+    fn an_unknown_interface_is_named() {
+        assert_eq!(error("-i nosuch0"), "interface nosuch0 does not exist");
+    }
+
+    #[test]
+    fn an_interface_given_twice_is_refused() {
+        assert_eq!(error("-i lo -i lo"), "interface lo is given twice");
+    }
+
+    #[test]
+    fn bad_ports_are_refused() {
+        for arguments in [
+            "-i lo --control-port 0",
+            "-i lo --control-port 70000",
+            "-i lo --control-port x",
+            "-i lo --protect 5000-4000",
+            "-i lo --protect 0-10",
+            "-i lo --open-port 8080/icmp",
+            "-i lo --open-port 0/tcp",
+            "-i lo --control-port 21 --implicit-tls-port 21",
+        ] {
+            assert!(resolve(arguments).is_err(), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_is_not_claimed() {
+        for flag in [
+            "--mode tc",
+            "--ftps listener",
+            "--passive-ports auto",
+            "--config f.toml",
+        ] {
+            let text = error(&format!("-i lo {flag}"));
+            assert!(text.contains("not built yet"), "{flag}: {text}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Which ports are protected, open, or carry control connections.
+
+use std::str::FromStr;
+
+use ftpfw_common::abi::policy::port;
+
+use super::UsageError;
+
+/// Number of ports, and of entries in the map `PORTS`.
+const ALL_PORTS: usize = 65_536;
+
+/// A range of ports, both ends included, never port 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Whether `port` lies in it.
+    #[must_use]
+    pub const fn contains(&self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = match text.split_once('-') {
+            Some((first, last)) => (port_number(first)?, port_number(last)?),
+            None => (port_number(text)?, port_number(text)?),
+        };
+        if first > last {
+            return Err(format!("{first} is greater than {last}"));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// TCP, UDP, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP only.
+    Tcp,
+    /// UDP only.
+    Udp,
+    /// TCP and UDP.
+    Both,
+}
+
+/// A protected port that the operator opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenPort {
+    /// The port.
+    pub port: u16,
+    /// For what.
+    pub transport: Transport,
+}
+
+impl FromStr for OpenPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, transport) = match text.split_once('/') {
+            None => (text, Transport::Both),
+            Some((number, "tcp")) => (number, Transport::Tcp),
+            Some((number, "udp")) => (number, Transport::Udp),
+            Some((_, other)) => return Err(format!("{other:?} is neither tcp nor udp")),
+        };
+        Ok(Self {
+            port: port_number(number)?,
+            transport,
+        })
+    }
+}
+
+fn port_number(text: &str) -> Result<u16, String> {
+    match text.trim().parse::<u16>() {
+        Ok(0) | Err(_) => Err(format!("{text:?} is not a port: 1 to 65535")),
+        Ok(port) => Ok(port),
+    }
+}
+
+/// What every local port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortPolicy {
+    /// Closed unless allowed.
+    pub protected: Vec<PortRange>,
+    /// Opened by the operator.
+    pub open: Vec<OpenPort>,
+    /// Carry FTP control connections.
+    pub control: Vec<u16>,
+    /// Carry FTP control connections that are TLS from the first byte.
+    pub implicit_tls: Vec<u16>,
+    /// Whether `protected` is meant for UDP too.
+    pub protect_udp: bool,
+}
+
+impl Default for PortPolicy {
+    /// The defaults of the command line: 1024-65535 protected for TCP and UDP, 21 and 990.
+    fn default() -> Self {
+        Self {
+            protected: vec![PortRange {
+                first: 1024,
+                last: u16::MAX,
+            }],
+            open: Vec::new(),
+            control: vec![21],
+            implicit_tls: vec![990],
+            protect_udp: true,
+        }
+    }
+}
+
+impl PortPolicy {
+    /// Refuses what contradicts itself.
+    pub(super) fn check(&self) -> Result<(), UsageError> {
+        match self
+            .control
+            .iter()
+            .find(|port| self.implicit_tls.contains(port))
+        {
+            Some(port) => Err(UsageError(format!(
+                "port {port} is both --control-port and --implicit-tls-port: it can only be one"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The bits of [`port`] for every port: 65,536 entries, by port in host byte order.
+    #[must_use]
+    pub fn table(&self) -> Vec<u32> {
+        let mut table = vec![0; ALL_PORTS];
+        let mut set = |port: u16, bits: u32| table[usize::from(port)] |= bits;
+        let protect = port::PROTECTED_TCP
+            | if self.protect_udp {
+                port::PROTECTED_UDP
+            } else {
+                0
+            };
+        for range in &self.protected {
+            (range.first..=range.last).for_each(|port| set(port, protect));
+        }
+        for open in &self.open {
+            set(
+                open.port,
+                match open.transport {
+                    Transport::Tcp => port::OPEN_TCP,
+                    Transport::Udp => port::OPEN_UDP,
+                    Transport::Both => port::OPEN_TCP | port::OPEN_UDP,
+                },
+            );
+        }
+        // A control port in the protected range must be reachable, and is never a data port.
+        self.control
+            .iter()
+            .for_each(|&port| set(port, port::CONTROL | port::OPEN_TCP));
+        self.implicit_tls.iter().for_each(|&port| {
+            set(port, port::CONTROL | port::IMPLICIT_TLS | port::OPEN_TCP);
+        });
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_and_single_ports_parse() {
+        assert_eq!(
+            "1024-65535".parse(),
+            Ok(PortRange {
+                first: 1024,
+                last: 65535
+            })
+        );
+        assert_eq!(
+            "2000".parse(),
+            Ok(PortRange {
+                first: 2000,
+                last: 2000
+            })
+        );
+        for bad in ["", "-", "1-", "-1", "2-1", "0-5", "1-65536", "1-2-3", "a-b"] {
+            assert!(bad.parse::<PortRange>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_table_protects_to_the_ends_and_opens_what_was_asked() {
+        let policy = PortPolicy {
+            open: vec!["8080/tcp".parse().unwrap(), "5353/udp".parse().unwrap()],
+            control: vec![21, 2121],
+            ..PortPolicy::default()
+        };
+        let table = policy.table();
+        let protected = port::PROTECTED_TCP | port::PROTECTED_UDP;
+        assert_eq!(table.len(), ALL_PORTS);
+        assert_eq!(
+            (table[1023], table[1024], table[65535]),
+            (0, protected, protected)
+        );
+        assert_eq!(table[8080], protected | port::OPEN_TCP);
+        assert_eq!(table[5353], protected | port::OPEN_UDP);
+        assert_eq!(table[21], port::CONTROL | port::OPEN_TCP);
+        assert_eq!(table[2121], protected | port::CONTROL | port::OPEN_TCP);
+        assert_eq!(
+            table[990],
+            port::CONTROL | port::IMPLICIT_TLS | port::OPEN_TCP
+        );
+    }
+}
