@@ -1,0 +1,204 @@
+//! Loading the eBPF object: maps made or adopted, policy filled in, programs verified.
+
+use anyhow::{Context as _, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData},
+    programs::{Program, ProgramError, SchedClassifier, TracePoint, Xdp},
+};
+use ftpfw_common::abi::{self, policy::Settings};
+
+use super::{Maps, PinDir, Wire, detach};
+use crate::config::PortPolicy;
+
+/// The programs, compiled by the build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ftpfw-ebpf"));
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Where maps are pinned, and adopted from when they are there already; `None`: not at all. The
+    /// directory must exist.
+    pub pin_dir: Option<PinDir>,
+    /// Goes into `SETTINGS`.
+    pub settings: Settings,
+    /// Goes into `PORTS`.
+    pub ports: PortPolicy,
+    /// Most verbose messages that the programs send: 0 none, 1 error … 5 trace (aya-log's numbers).
+    pub log_level: u8,
+}
+
+impl Default for LoadOptions {
+    /// Nothing pinned, the defaults of the command line, no messages.
+    fn default() -> Self {
+        Self {
+            pin_dir: None,
+            settings: Settings::DEFAULT,
+            ports: PortPolicy::default(),
+            log_level: 0,
+        }
+    }
+}
+
+/// The programs in the kernel, attached to nothing unless [`super::attach`] does it.
+///
+/// Dropping it removes what is not pinned.
+#[derive(Debug)]
+pub struct Kernel {
+    object: Ebpf,
+    maps: Maps,
+}
+
+impl Kernel {
+    /// Loads the object and verifies all programs; policy is in the maps before this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the pinned maps are of another [`abi::VERSION`], when the kernel refuses a map or a
+    /// program (with the end of the verifier's log), or for want of privileges.
+    pub fn load(options: &LoadOptions) -> anyhow::Result<Self> {
+        if let Some(pins) = &options.pin_dir {
+            check_pinned(pins)?;
+        }
+        let mut object = parse(options)?;
+        for (name, program) in object.programs_mut() {
+            load_program(program).map_err(|error| explain(name, error))?;
+        }
+        let maps = Maps::take(&mut object)?;
+        maps.ports()?.set_policy(&options.ports.table());
+        let kernel = Self { object, maps };
+        kernel.set_settings(options.settings)?;
+        Ok(kernel)
+    }
+
+    /// The maps.
+    #[must_use]
+    pub const fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// Replaces the policy in `SETTINGS`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the map.
+    pub fn set_settings(&self, settings: Settings) -> anyhow::Result<()> {
+        Ok(self.maps.settings()?.set(0, Wire(settings), 0)?)
+    }
+
+    /// The filter.
+    ///
+    /// # Errors
+    ///
+    /// When the object has no such program; so with the other three.
+    pub fn ingress(&mut self) -> anyhow::Result<&mut Xdp> {
+        self.program(abi::programs::INGRESS)
+    }
+
+    /// The follower of client bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ingress`].
+    pub fn commands(&mut self) -> anyhow::Result<&mut SchedClassifier> {
+        self.program(abi::programs::COMMANDS)
+    }
+
+    /// The follower of server bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ingress`].
+    pub fn replies(&mut self) -> anyhow::Result<&mut SchedClassifier> {
+        self.program(abi::programs::REPLIES)
+    }
+
+    /// The tracepoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ingress`].
+    pub fn sockets(&mut self) -> anyhow::Result<&mut TracePoint> {
+        self.program(abi::programs::SOCKETS)
+    }
+
+    /// The object, for what else is in it (the programs' messages).
+    pub(crate) const fn object(&mut self) -> &mut Ebpf {
+        &mut self.object
+    }
+
+    fn program<'a, P>(&'a mut self, name: &str) -> anyhow::Result<&'a mut P>
+    where
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+    {
+        self.object
+            .program_mut(name)
+            .with_context(|| format!("the eBPF object has no program {name}"))?
+            .try_into()
+            .with_context(|| format!("program {name} of the eBPF object is of another type"))
+    }
+}
+
+fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
+    let mut loader = EbpfLoader::new();
+    loader.override_global(aya_log::LEVEL, &options.log_level, false);
+    if let Some(pins) = &options.pin_dir {
+        for name in super::maps::PINNED {
+            loader.map_pin_path(name, pins.map(name));
+        }
+    }
+    loader.load(OBJECT).context("cannot load the eBPF object")
+}
+
+/// Refuses pinned maps that another version of ftpfw wrote; removes those of a run that died while
+/// it loaded, before it attached anything.
+fn check_pinned(pins: &PinDir) -> anyhow::Result<()> {
+    if !pins.in_use() {
+        return Ok(());
+    }
+    let found = pinned_version(pins).unwrap_or(0);
+    match found {
+        abi::VERSION => Ok(()),
+        0 if !pins.has_links() => detach::maps(pins),
+        _ => bail!(
+            "{} holds maps of another ftpfw (version {found} of the layout, this is {}): \
+             remove them with `ftpfw detach --pin-dir {}`, then run again",
+            pins.path().display(),
+            abi::VERSION,
+            pins.path().display(),
+        ),
+    }
+}
+
+/// The ABI version in the pinned settings; `None` if not even they can be read.
+fn pinned_version(pins: &PinDir) -> Option<u32> {
+    let map = Map::from_map_data(MapData::from_pin(pins.map(abi::maps::SETTINGS)).ok()?).ok()?;
+    let settings: Array<MapData, Wire<Settings>> = map.try_into().ok()?;
+    Some(settings.get(&0, 0).ok()?.0.abi_version)
+}
+
+fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::Xdp(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        Program::TracePoint(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// The verifier's log is thousands of lines; the verdict stands at its end.
+fn explain(name: &str, error: ProgramError) -> anyhow::Error {
+    const LAST_LINES: usize = 12;
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => {
+            let log = verifier_log.to_string();
+            let lines: Vec<_> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
+            anyhow::anyhow!("the kernel refused the program {name}: {io_error}\n  {tail}")
+        }
+        error => anyhow::Error::new(error).context(format!("cannot load the program {name}")),
+    }
+}

@@ -1,0 +1,251 @@
+//! The maps by name, from a loaded object or from the pins, and as typed views.
+
+use std::{collections::HashMap, os::fd::AsFd as _};
+
+use anyhow::Context as _;
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+};
+use ftpfw_common::{
+    abi::{
+        self,
+        keys::{SessionKey, TupleKey},
+        policy::Settings,
+        values::{Session, Tuple},
+    },
+    reason::Counter,
+};
+use zerocopy::FromBytes as _;
+
+use super::{
+    Wire,
+    pins::PinDir,
+    ports::Ports,
+    tuples::{self, TupleMap, Tuples},
+};
+
+/// Keys read from one map at most: an iteration that the programs' deletions send back to the
+/// beginning again and again ends here.
+pub(super) const ITERATION_LIMIT: usize = 1 << 20;
+
+/// A session is copied out of its map as bytes: its atomics make it no plain value.
+type SessionBytes = [u8; size_of::<Session>()];
+
+/// The maps that user space works with.
+///
+/// Views are typed handles of their own (a duplicated descriptor each), so that the sweeper, the
+/// opener and the queries need no lock among themselves: the kernel's own locks are enough.
+#[derive(Debug)]
+pub struct Maps {
+    by_name: HashMap<&'static str, MapData>,
+}
+
+/// What is pinned: all that outlives an agent.
+pub(super) const PINNED: [&str; 11] = [
+    abi::maps::PORTS,
+    abi::maps::ARMED,
+    abi::maps::CLAIMED,
+    abi::maps::LAST_ARMED,
+    abi::maps::SESSIONS,
+    abi::maps::FLOWS,
+    abi::maps::OPAQUE,
+    abi::maps::COUNTERS,
+    abi::maps::SETTINGS,
+    abi::maps::LAST_SESSION,
+    abi::maps::EVENTS,
+];
+
+/// What user space reads or writes.
+const OPENED: [&str; 8] = [
+    abi::maps::PORTS,
+    abi::maps::ARMED,
+    abi::maps::CLAIMED,
+    abi::maps::LAST_ARMED,
+    abi::maps::SESSIONS,
+    abi::maps::COUNTERS,
+    abi::maps::SETTINGS,
+    abi::maps::EVENTS,
+];
+
+impl Maps {
+    /// Opens the maps that are pinned under `pins`, without a loaded object.
+    ///
+    /// # Errors
+    ///
+    /// When one is missing or this process may not open it.
+    pub fn open(pins: &PinDir) -> anyhow::Result<Self> {
+        let open = |name: &'static str| {
+            let path = pins.map(name);
+            let map = MapData::from_pin(&path)
+                .with_context(|| format!("cannot open the map {}", path.display()))?;
+            Ok((name, map))
+        };
+        let by_name = OPENED
+            .into_iter()
+            .map(open)
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { by_name })
+    }
+
+    /// Takes the maps out of a loaded object.
+    pub(super) fn take(object: &mut Ebpf) -> anyhow::Result<Self> {
+        let take = |name: &'static str| {
+            let map = object
+                .take_map(name)
+                .and_then(map_data)
+                .with_context(|| format!("the eBPF object has no map {name}"))?;
+            Ok((name, map))
+        };
+        let by_name = OPENED
+            .into_iter()
+            .map(take)
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { by_name })
+    }
+
+    fn view<V: TryFrom<Map, Error = MapError>>(&self, name: &str) -> anyhow::Result<V> {
+        let map = self
+            .by_name
+            .get(name)
+            .with_context(|| format!("map {name} is not open"))?;
+        let fd = map.fd().as_fd().try_clone_to_owned()?;
+        let map = Map::from_map_data(MapData::from_fd(fd)?)?;
+        V::try_from(map).with_context(|| format!("map {name} has another layout than this ftpfw"))
+    }
+
+    /// `ARMED`, for reading.
+    ///
+    /// # Errors
+    ///
+    /// When the map's layout is another one; so with all views.
+    pub fn armed(&self) -> anyhow::Result<TupleMap> {
+        self.view(abi::maps::ARMED)
+    }
+
+    /// `CLAIMED`, for reading.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn claimed(&self) -> anyhow::Result<TupleMap> {
+        self.view(abi::maps::CLAIMED)
+    }
+
+    /// `ARMED` with its counts, for arming and withdrawing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`], and [`Self::ports`].
+    pub fn tuples(&self) -> anyhow::Result<Tuples> {
+        Ok(Tuples::new(
+            self.armed()?,
+            self.view(abi::maps::LAST_ARMED)?,
+            self.ports()?,
+        ))
+    }
+
+    /// `PORTS`, mapped into memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ports::new`].
+    pub fn ports(&self) -> anyhow::Result<Ports> {
+        Ports::new(self.by_name[abi::maps::PORTS].fd())
+    }
+
+    /// `SETTINGS`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn settings(&self) -> anyhow::Result<Array<MapData, Wire<Settings>>> {
+        self.view(abi::maps::SETTINGS)
+    }
+
+    /// `EVENTS`. One reader at a time: what one consumes, no other sees.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn events(&self) -> anyhow::Result<RingBuf<MapData>> {
+        self.view(abi::maps::EVENTS)
+    }
+
+    /// All tuples of both maps: armed and claimed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a pair of lists, named at the caller"
+    )]
+    pub fn all_tuples(&self) -> anyhow::Result<(Vec<(TupleKey, Tuple)>, Vec<(TupleKey, Tuple)>)> {
+        Ok((
+            tuples::entries(&self.armed()?)?,
+            tuples::entries(&self.claimed()?)?,
+        ))
+    }
+
+    /// All control connections that the kernel follows.
+    ///
+    /// # Errors
+    ///
+    /// Those of the map.
+    pub fn sessions(&self) -> anyhow::Result<Vec<(SessionKey, Session)>> {
+        let map: BpfHashMap<MapData, Wire<SessionKey>, SessionBytes> =
+            self.view(abi::maps::SESSIONS)?;
+        let mut found = HashMap::new();
+        for key in map.keys().take(ITERATION_LIMIT) {
+            let key = key?;
+            match map.get(&key, 0) {
+                Ok(bytes) => {
+                    let session = Session::read_from_bytes(&bytes).map_err(|_| {
+                        anyhow::anyhow!("a session of another size than this ftpfw's")
+                    })?;
+                    found.insert(key.0, session);
+                }
+                Err(error) if tuples::is_missing(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// All counters, summed over CPUs, by [`Counter::index`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the map.
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        let map: PerCpuArray<MapData, u64> = self.view(abi::maps::COUNTERS)?;
+        let sum = |index| Ok(map.get(&index, 0)?.iter().sum());
+        Ok(Counters(
+            (0..map.len()).map(sum).collect::<Result<_, MapError>>()?,
+        ))
+    }
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Counters(Vec<u64>);
+
+impl Counters {
+    /// The value of one.
+    #[must_use]
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter.index() as usize).copied().unwrap_or(0)
+    }
+}
+
+fn map_data(map: Map) -> Option<MapData> {
+    match map {
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::RingBuf(data) => Some(data),
+        _ => None,
+    }
+}

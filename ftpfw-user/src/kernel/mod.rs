@@ -1,0 +1,23 @@
+//! What is in the kernel: programs, maps, links, and how they get there and away.
+
+pub mod attach;
+pub mod clock;
+pub mod detach;
+pub mod lock;
+pub mod maps;
+pub mod pins;
+pub mod ports;
+pub mod requirements;
+mod rollback;
+mod tc;
+mod tracepoint;
+pub mod tuples;
+mod wire;
+mod xdp;
+
+mod load;
+
+pub use load::{Kernel, LoadOptions};
+pub use maps::{Counters, Maps};
+pub use pins::PinDir;
+pub use wire::Wire;

@@ -1,0 +1,202 @@
+//! What lies under the pin directory, and that it is there for one `run` at a time.
+//!
+//! ```text
+//! PIN_DIR/PORTS, ARMED, …                    maps
+//! PIN_DIR/links/sockets                      link of the tracepoint
+//! PIN_DIR/links/2-eth0/xdp-native            link of the filter on eth0, interface 2
+//! PIN_DIR/links/2-eth0/tcx-egress            links of the follower
+//! ```
+//!
+//! A bpffs reserves the dot in names, an interface (`eth0.100`) does not: it is written `%2e`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+/// Mode of the pin directory: tuples name clients, and whoever can open a map can change it.
+const MODE: u32 = 0o700;
+
+/// The pin directory of one ftpfw. It need not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinDir(PathBuf);
+
+/// Where the XDP program of an interface runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachedMode {
+    /// In the driver.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+impl AttachedMode {
+    /// The name used in JSON, tables and pins.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// An interface that has pinned links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedInterface {
+    /// Its index.
+    pub index: u32,
+    /// Its name when it was attached to.
+    pub name: String,
+    /// Where its links are pinned.
+    pub links: PathBuf,
+    /// Where the filter runs; `None` when its link is not there: a half-made or half-removed state.
+    pub mode: Option<AttachedMode>,
+}
+
+impl PinDir {
+    /// The directory at `path`.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the map `name` is pinned.
+    #[must_use]
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Where the link of the tracepoint is pinned.
+    #[must_use]
+    pub fn sockets_link(&self) -> PathBuf {
+        self.links().join("sockets")
+    }
+
+    /// Where the links of an interface are pinned.
+    #[must_use]
+    pub fn interface(&self, index: u32, name: &str) -> PathBuf {
+        let name = name.replace('%', "%25").replace('.', "%2e");
+        self.links().join(format!("{index}-{name}"))
+    }
+
+    fn links(&self) -> PathBuf {
+        self.0.join("links")
+    }
+
+    /// Whether maps are pinned here.
+    #[must_use]
+    pub fn in_use(&self) -> bool {
+        self.map(ftpfw_common::abi::maps::SETTINGS).exists()
+    }
+
+    /// Whether links are pinned here: something is, or was, attached.
+    #[must_use]
+    pub fn has_links(&self) -> bool {
+        self.links().exists()
+    }
+
+    /// Makes the directory, readable by its owner only.
+    ///
+    /// # Errors
+    ///
+    /// Those of mkdir, with the path.
+    pub fn create(&self) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(MODE)
+            .create(&self.0)
+            .with_context(|| format!("cannot make the pin directory {}", self.0.display()))
+    }
+
+    /// The interfaces that have links here, by index.
+    ///
+    /// # Errors
+    ///
+    /// When the directory is there and cannot be read.
+    pub fn interfaces(&self) -> anyhow::Result<Vec<PinnedInterface>> {
+        let mut found: Vec<_> = list(&self.links())?
+            .into_iter()
+            .filter_map(PinnedInterface::read)
+            .collect();
+        found.sort_by_key(|interface| interface.index);
+        Ok(found)
+    }
+
+    /// Removes the directories, as far as they are empty: what is not ours stays, and they with it.
+    pub(super) fn remove_directories(&self) {
+        for directory in [self.links(), self.0.clone()] {
+            if let Err(error) = fs::remove_dir(&directory) {
+                tracing::debug!("{} stays: {error}", directory.display());
+            }
+        }
+    }
+}
+
+impl PinnedInterface {
+    fn read(links: PathBuf) -> Option<Self> {
+        let (index, name) = links.file_name()?.to_str()?.split_once('-')?;
+        let mode = [AttachedMode::Native, AttachedMode::Generic]
+            .into_iter()
+            .find(|mode| links.join(xdp_link(*mode)).exists());
+        Some(Self {
+            index: index.parse().ok()?,
+            name: name.replace("%2e", ".").replace("%25", "%"),
+            mode,
+            links,
+        })
+    }
+}
+
+/// Name of the pinned link of the filter in this mode.
+#[must_use]
+pub fn xdp_link(mode: AttachedMode) -> String {
+    format!("xdp-{}", mode.name())
+}
+
+/// The entries of a directory; none where there is no directory.
+pub(super) fn list(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", directory.display()))?,
+    };
+    Ok(entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interface_names_survive_the_bpffs() {
+        let pins = PinDir::new(PathBuf::from("/pins"));
+        for name in ["eth0", "eth0.100", "a%2eb", "br-lan", "%"] {
+            let path = pins.interface(7, name);
+            assert!(
+                !path.file_name().unwrap().to_str().unwrap().contains('.'),
+                "{name}"
+            );
+            let read = PinnedInterface::read(path).expect(name);
+            assert_eq!((read.index, read.name.as_str()), (7, name));
+        }
+    }
+
+    #[test]
+    fn the_tracepoint_is_no_interface() {
+        assert_eq!(
+            PinnedInterface::read(PathBuf::from("/pins/links/sockets")),
+            None
+        );
+    }
+}

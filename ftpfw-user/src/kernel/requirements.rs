@@ -1,0 +1,121 @@
+//! What must be there before anything is loaded: privileges, BTF, file systems, memory.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use nix::{
+    mount::{MsFlags, mount},
+    sys::{
+        resource::{RLIM_INFINITY, Resource, setrlimit},
+        statfs::{BPF_FS_MAGIC, FsType, TRACEFS_MAGIC, statfs},
+    },
+};
+
+/// Numbers and names of the capabilities that the agent needs (`linux/capability.h`).
+const CAPABILITIES: [(u8, &str); 3] = [
+    (CAP_NET_ADMIN, "CAP_NET_ADMIN"),
+    (38, "CAP_PERFMON"),
+    (39, "CAP_BPF"),
+];
+const CAP_NET_ADMIN: u8 = 12;
+/// Stands in for `CAP_PERFMON` and `CAP_BPF`.
+const CAP_SYS_ADMIN: u8 = 21;
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+const BPFFS: &str = "/sys/fs/bpf";
+const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// Checks everything, and mounts what is merely not mounted.
+///
+/// # Errors
+///
+/// A sentence that says what is missing and what to do.
+pub fn prepare(pin_dir: &Path) -> anyhow::Result<()> {
+    privileges()?;
+    btf()?;
+    bpffs(pin_dir)?;
+    tracefs();
+    // Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones do not care.
+    let _not_allowed = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    Ok(())
+}
+
+/// Whether this process may load and attach programs.
+///
+/// # Errors
+///
+/// The capabilities that are missing.
+pub fn privileges() -> anyhow::Result<()> {
+    let status = procfs::process::Process::myself()
+        .and_then(|me| me.status())
+        .context("cannot read /proc/self/status: is /proc mounted?")?;
+    let has = |number: u8| status.capeff >> number & 1 == 1;
+    let missing: Vec<_> = CAPABILITIES
+        .iter()
+        .filter(|(number, _)| !has(*number) && (*number == CAP_NET_ADMIN || !has(CAP_SYS_ADMIN)))
+        .map(|(_, name)| *name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "not permitted: {} missing; run ftpfw as root",
+        missing.join(", ")
+    )
+}
+
+fn btf() -> anyhow::Result<()> {
+    if Path::new(BTF).exists() {
+        return Ok(());
+    }
+    bail!("the kernel has no BTF ({BTF}): ftpfw needs one built with CONFIG_DEBUG_INFO_BTF=y")
+}
+
+/// The file system of the pin directory is a bpffs; the usual one is mounted if nothing is.
+fn bpffs(pin_dir: &Path) -> anyhow::Result<()> {
+    // The directory itself is made later; its file system is that of the nearest one that is there.
+    let existing = pin_dir
+        .ancestors()
+        .find(|path| path.exists())
+        .with_context(|| format!("{} is no absolute path", pin_dir.display()))?;
+    if is_mounted(existing, BPF_FS_MAGIC) {
+        return Ok(());
+    }
+    if pin_dir.starts_with(BPFFS)
+        && mount_at(BPFFS, "bpf").is_ok()
+        && is_mounted(Path::new(BPFFS), BPF_FS_MAGIC)
+    {
+        tracing::info!("mounted a bpffs at {BPFFS}");
+        return Ok(());
+    }
+    bail!(
+        "{} is not on a bpffs: mount one with `mount -t bpf bpf {}`, or choose another --pin-dir",
+        pin_dir.display(),
+        if pin_dir.starts_with(BPFFS) {
+            BPFFS
+        } else {
+            "DIR"
+        },
+    )
+}
+
+/// Mounts tracefs where it is not; the attach of the tracepoint reports what fails for want of it.
+fn tracefs() {
+    let path = Path::new(TRACEFS);
+    if is_mounted(path, TRACEFS_MAGIC) {
+        return;
+    }
+    match mount_at(TRACEFS, "tracefs") {
+        Ok(()) => tracing::info!("mounted tracefs at {TRACEFS}"),
+        Err(error) => tracing::debug!("cannot mount tracefs at {TRACEFS}: {error}"),
+    }
+}
+
+fn is_mounted(path: &Path, magic: FsType) -> bool {
+    statfs(path).is_ok_and(|fs| fs.filesystem_type() == magic)
+}
+
+fn mount_at(path: &str, kind: &str) -> nix::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some(kind), path, Some(kind), flags, None::<&str>)
+}

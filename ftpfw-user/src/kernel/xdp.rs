@@ -1,0 +1,191 @@
+//! The filter's link: which mode, and who else is there.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, bail};
+use aya::programs::{
+    Xdp, XdpMode,
+    links::{FdLink, PinnedLink},
+    loaded_programs,
+    xdp::XdpLink,
+};
+use futures_util::TryStreamExt as _;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
+
+use super::{
+    pins::{AttachedMode, xdp_link},
+    rollback::Rollback,
+};
+use crate::config::{Interface, XdpChoice};
+
+const MODES: [AttachedMode; 2] = [AttachedMode::Native, AttachedMode::Generic];
+
+/// Attaches the filter, or takes over the link that an earlier agent pinned in `links`.
+///
+/// # Errors
+///
+/// What the driver or the kernel says, with the interface and the mode.
+pub(super) fn attach(
+    program: &mut Xdp,
+    choice: XdpChoice,
+    interface: &Interface,
+    links: &Path,
+    rollback: &mut Rollback,
+) -> anyhow::Result<AttachedMode> {
+    if let Some(mode) = adopt(program, choice, interface, links)? {
+        return Ok(mode);
+    }
+    let mode = match choice {
+        XdpChoice::Native => attach_as(program, AttachedMode::Native, interface, links)?,
+        XdpChoice::Generic => attach_as(program, AttachedMode::Generic, interface, links)?,
+        XdpChoice::Auto => match attach_as(program, AttachedMode::Native, interface, links) {
+            Ok(mode) => mode,
+            Err(error) => {
+                tracing::warn!("{error:#}; trying generic mode, which is slower");
+                attach_as(program, AttachedMode::Generic, interface, links)?
+            }
+        },
+    };
+    rollback.made(&links.join(xdp_link(mode)));
+    Ok(mode)
+}
+
+fn attach_as(
+    program: &mut Xdp,
+    mode: AttachedMode,
+    interface: &Interface,
+    links: &Path,
+) -> anyhow::Result<AttachedMode> {
+    let flags = match mode {
+        AttachedMode::Native => XdpMode::Driver,
+        AttachedMode::Generic => XdpMode::Skb,
+    };
+    let attached = program
+        .attach_to_if_index(interface.index, flags)
+        .map_err(anyhow::Error::from);
+    attached
+        .and_then(|id| {
+            let link = FdLink::try_from(program.take_link(id)?)
+                .context("this kernel has no links for XDP (5.9 has)")?;
+            Ok(link.pin(links.join(xdp_link(mode)))?)
+        })
+        .with_context(|| {
+            format!(
+                "cannot attach to {} in {} mode",
+                interface.name,
+                mode.name()
+            )
+        })?;
+    Ok(mode)
+}
+
+/// Puts `program` in the place of the one behind a pinned link, atomically: there is no moment
+/// without a filter. `None`: there is no link that can be taken over.
+fn adopt(
+    program: &mut Xdp,
+    choice: XdpChoice,
+    interface: &Interface,
+    links: &Path,
+) -> anyhow::Result<Option<AttachedMode>> {
+    for mode in MODES {
+        let pin = links.join(xdp_link(mode));
+        let Ok(link) = PinnedLink::from_pin(&pin) else {
+            continue;
+        };
+        if !accepts(choice, mode) {
+            tracing::warn!(
+                "{} runs in {} mode and is to change: packets pass unfiltered for a moment",
+                interface.name,
+                mode.name(),
+            );
+            link.unpin()?;
+            continue;
+        }
+        let taken = XdpLink::try_from(FdLink::from(link))
+            .map_err(anyhow::Error::from)
+            .and_then(|link| Ok(program.attach_to_link(link)?));
+        match taken {
+            Ok(_) => return Ok(Some(mode)),
+            // The interface was deleted, and its index is that of another one now.
+            Err(error) => {
+                tracing::debug!("{} is of no use any more: {error:#}", pin.display());
+                fs::remove_file(&pin)?;
+            }
+        }
+    }
+    Ok(None)
+}
+
+const fn accepts(choice: XdpChoice, mode: AttachedMode) -> bool {
+    match choice {
+        XdpChoice::Auto => true,
+        XdpChoice::Native => matches!(mode, AttachedMode::Native),
+        XdpChoice::Generic => matches!(mode, AttachedMode::Generic),
+    }
+}
+
+/// Refuses an interface that carries an XDP program other than the one behind our own link.
+///
+/// # Errors
+///
+/// A sentence with the program's id and name.
+pub(super) async fn refuse_foreign(interface: &Interface, links: &Path) -> anyhow::Result<()> {
+    let Some(id) = attached_program(interface.index).await? else {
+        return Ok(());
+    };
+    if MODES
+        .into_iter()
+        .any(|mode| pinned_program(&links.join(xdp_link(mode))) == Some(id))
+    {
+        return Ok(());
+    }
+    let name = program_name(id).unwrap_or_default();
+    let interface = &interface.name;
+    bail!(
+        "another XDP program (id {id}, name {name}) is attached to {interface}: \
+         remove it first (`ip link set dev {interface} xdp off`, or what attached it)"
+    )
+}
+
+/// Id of the XDP program on an interface, whoever attached it and however.
+async fn attached_program(index: u32) -> anyhow::Result<Option<u32>> {
+    let (connection, handle, _) = rtnetlink::new_connection().context("cannot open netlink")?;
+    let connection = tokio::spawn(connection);
+    let link = handle
+        .link()
+        .get()
+        .match_index(index)
+        .execute()
+        .try_next()
+        .await;
+    connection.abort();
+    let attributes = link
+        .context("cannot ask netlink for the interface")?
+        .map(|link| link.attributes);
+    let ids = attributes
+        .into_iter()
+        .flatten()
+        .filter_map(|attribute| match attribute {
+            LinkAttribute::Xdp(xdp) => xdp.into_iter().find_map(|nla| match nla {
+                LinkXdp::ProgId(id)
+                | LinkXdp::DrvProgId(id)
+                | LinkXdp::SkbProgId(id)
+                | LinkXdp::HwProgId(id) => Some(id),
+                _ => None,
+            }),
+            _ => None,
+        });
+    Ok(ids.into_iter().next().filter(|id| *id != 0))
+}
+
+fn pinned_program(pin: &Path) -> Option<u32> {
+    let link = FdLink::from(PinnedLink::from_pin(pin).ok()?);
+    Some(link.info().ok()?.program_id())
+}
+
+fn program_name(id: u32) -> Option<String> {
+    let program = loaded_programs()
+        .flatten()
+        .find(|program| program.id() == id)?;
+    program.name_as_str().map(str::to_owned)
+}
