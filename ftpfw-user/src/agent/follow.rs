@@ -1,0 +1,233 @@
+//! From records to sessions, tuples and log lines.
+
+use ftpfw_common::{
+    abi::{
+        event::{Cause, EventHeader, Kind},
+        keys::{SessionKey, TupleKey},
+        values::Mode,
+    },
+    reason::Refusal,
+};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    engine::Conclusion,
+    narrate,
+    opener::Opener,
+    sessions::{Session, Sessions},
+    stream::Record,
+};
+use crate::{
+    kernel::{clock::ms_between, tuples::Tuples},
+    query::model::SessionRow,
+};
+
+/// Follows every session, and arms tuples where that is the agent's job.
+#[derive(Debug)]
+pub struct Follower {
+    sessions: Sessions,
+    tuples: Tuples,
+    /// `Some` with `--opener agent`.
+    opener: Option<Opener>,
+}
+
+impl Follower {
+    /// A follower of no sessions yet.
+    #[must_use]
+    pub fn new(tuples: Tuples, opener: Option<Opener>) -> Self {
+        Self {
+            sessions: Sessions::default(),
+            tuples,
+            opener,
+        }
+    }
+
+    /// Takes over a session that the kernel followed before this agent ran.
+    pub fn take_over(&mut self, key: SessionKey, session: &ftpfw_common::abi::values::Session) {
+        let logged_in = self.opener.is_some();
+        self.sessions
+            .insert(Session::taken_over(key, session, logged_in));
+    }
+
+    /// The sessions, as queries show them.
+    #[must_use]
+    pub fn rows(&self, now: u64) -> Vec<SessionRow> {
+        self.sessions.rows(now)
+    }
+
+    /// Forgets sessions that the kernel no longer follows: their end may have been lost.
+    pub fn retain_live(&mut self, live: &std::collections::HashSet<u64>, before: u64) {
+        self.sessions.retain_live(live, before);
+    }
+
+    /// Takes a batch. `lost`: records are missing among or before them.
+    pub fn take(&mut self, records: &[Record], lost: bool) {
+        if lost {
+            self.sessions
+                .iter_mut()
+                .for_each(|session| session.engine().doubt());
+        }
+        for record in records {
+            match Kind::from_u16(record.header.kind) {
+                Some(kind) => self.event(kind, record, lost),
+                None => error!("an event of unknown kind {}", record.header.kind),
+            }
+        }
+    }
+
+    fn event(&mut self, kind: Kind, record: &Record, lost: bool) {
+        let header = &record.header;
+        let (id, key) = (header.session, &header.key);
+        let mode = Mode::from_u8(header.detail).unwrap_or(Mode::Passive);
+        match kind {
+            Kind::Opened => self.opened(header, lost),
+            Kind::Payload => self.payload(record),
+            Kind::Gap => debug!("session {id}: control bytes lost; on from the next line"),
+            Kind::Armed => info!("{}", narrate::armed(id, key, mode, header.port)),
+            Kind::Claimed => self.claimed(header, mode),
+            Kind::Withdrawn => info!("{}", withdrawn(header, mode)),
+            Kind::Finished => info!("{}", narrate::finished(id, key, mode)),
+            Kind::Refused => self.refused(header),
+            Kind::Opaque => self.opaque(header, true),
+            Kind::Plain => self.opaque(header, false),
+            Kind::Closed => self.closed(header),
+            Kind::ListenerClosed => self.listener_closed(header),
+            Kind::BounceOut => warn!(
+                "dropped a connection from the FTP data port to {}, which no session named",
+                narrate::socket(key.client, key.client_port),
+            ),
+        }
+    }
+
+    fn opened(&mut self, header: &EventHeader, lost: bool) {
+        let adopted = header.number != 0;
+        let session = Session::new(
+            header.session,
+            header.key,
+            header.at,
+            adopted,
+            adopted || lost,
+        );
+        self.sessions.insert(session);
+        info!("{}", narrate::opened(header.session, &header.key, adopted));
+    }
+
+    fn payload(&mut self, record: &Record) {
+        let Some(session) = self.sessions.of(&record.header) else {
+            return;
+        };
+        let (id, key) = (session.id, session.key);
+        for conclusion in session.take(record) {
+            if conclusion == Conclusion::LoggedIn {
+                info!("{}", narrate::logged_in(id, session.user.as_deref()));
+            }
+            let Some(opener) = &mut self.opener else {
+                continue;
+            };
+            match opener.conclude(&mut self.tuples, id, &key, conclusion) {
+                Ok(done) => done.into_iter().for_each(|done| match done {
+                    Ok(line) => info!("{line}"),
+                    Err(refusal) => warn_refused(session, refusal),
+                }),
+                Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
+            }
+        }
+    }
+
+    fn claimed(&mut self, header: &EventHeader, mode: Mode) {
+        // The event's key is that of the data connection; only a known session is counted for.
+        if let Some(session) = self.sessions.get(header.session) {
+            session.transfers += 1;
+        }
+        info!("{}", narrate::claimed(header.session, &header.key, mode));
+    }
+
+    fn refused(&mut self, header: &EventHeader) {
+        let Some(refusal) = Refusal::from_u32(header.number) else {
+            return;
+        };
+        if let Some(session) = self.sessions.of(header) {
+            warn_refused(session, refusal);
+        }
+    }
+
+    fn opaque(&mut self, header: &EventHeader, opaque: bool) {
+        if let Some(session) = self.sessions.of(header) {
+            session.engine().set_opaque(opaque);
+        }
+        let what = if opaque {
+            "encrypted"
+        } else {
+            "plain text again"
+        };
+        info!("session {}: {what} from here on", header.session);
+    }
+
+    fn closed(&mut self, header: &EventHeader) {
+        let (id, key) = (header.session, &header.key);
+        if let Some(opener) = &mut self.opener {
+            match opener.close(&mut self.tuples, id, key) {
+                Ok(done) => done.into_iter().flatten().for_each(|line| info!("{line}")),
+                Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
+            }
+        }
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        let age = ms_between(session.born_at, header.at);
+        info!("{}", narrate::closed(id, age, session.transfers));
+    }
+
+    /// The programs withdrew the tuple armed last for that port; the others are found here.
+    fn listener_closed(&mut self, header: &EventHeader) {
+        let (server, port) = (header.key.server, header.key.server_port);
+        debug!("the listener on {} closed", narrate::socket(server, port));
+        if header.number == 0 {
+            return;
+        }
+        let withdrawn = self.tuples.all().and_then(|all| {
+            for (key, tuple) in all {
+                let concerned =
+                    key.server_port == port && (server.is_unspecified() || key.server == server);
+                if concerned && self.tuples.withdraw(&key)? {
+                    info!(
+                        "{}",
+                        tuple_withdrawn(tuple.session, &key, Cause::ListenerClosed)
+                    );
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = withdrawn {
+            error!(
+                "cannot withdraw the tuples of {}: {error}",
+                narrate::socket(server, port)
+            );
+        }
+    }
+}
+
+fn warn_refused(session: &mut Session, refusal: Refusal) {
+    let line = session.refused_line(refusal);
+    warn!("{}", narrate::refused(session.id, refusal, line.as_deref()));
+}
+
+fn withdrawn(header: &EventHeader, mode: Mode) -> String {
+    let cause = Cause::from_u32(header.number).unwrap_or(Cause::Replaced);
+    narrate::withdrawn(header.session, &header.key, mode, header.port, cause)
+}
+
+/// The line for a tuple that the agent withdrew by its key alone.
+pub(super) fn tuple_withdrawn(session: u64, key: &TupleKey, cause: Cause) -> String {
+    let (mode, port) = match key.is_passive() {
+        true => (Mode::Passive, key.server_port),
+        false => (Mode::Active, key.client_port),
+    };
+    let ends = SessionKey {
+        client: key.client,
+        server: key.server,
+        client_port: 0,
+        server_port: 0,
+    };
+    narrate::withdrawn(session, &ends, mode, port, cause)
+}

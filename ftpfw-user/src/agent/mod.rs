@@ -1,0 +1,173 @@
+//! The agent: follows what the programs tell, keeps house in the maps, answers questions.
+
+pub mod api;
+mod engine;
+mod follow;
+mod lines;
+mod narrate;
+mod opener;
+mod sessions;
+mod stream;
+mod sweep;
+mod text;
+
+use std::{
+    process,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ftpfw_common::{
+    abi::policy::Settings,
+    reason::{Counter, Loss},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
+
+use crate::{
+    kernel::{Kernel, Maps, PinDir, clock, clock::ms_between},
+    query::model::AgentRow,
+};
+use api::Socket;
+use follow::Follower;
+use opener::Opener;
+use stream::EventStream;
+
+/// What the agent's tasks share.
+#[derive(Debug)]
+struct Shared {
+    maps: Maps,
+    pins: PinDir,
+    settings: Settings,
+    /// ns of `CLOCK_MONOTONIC`.
+    started_at: u64,
+    follower: Mutex<Follower>,
+}
+
+impl Shared {
+    fn row(&self) -> AgentRow {
+        let opener = if self.settings.inline_opener != 0 {
+            "inline"
+        } else {
+            "agent"
+        };
+        AgentRow {
+            pid: process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: ms_between(self.started_at, clock::now()),
+            opener: opener.to_owned(),
+            dry_run: self.settings.dry_run != 0,
+        }
+    }
+}
+
+/// The agent, ready to serve.
+pub struct Agent {
+    shared: Arc<Shared>,
+    events: EventStream,
+    socket: Socket,
+}
+
+impl Agent {
+    /// An agent for the programs in `kernel`, which knows the sessions that they follow already. To
+    /// be called inside the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read, or the ring buffer not be watched.
+    pub fn new(
+        kernel: &Kernel,
+        pins: &PinDir,
+        settings: Settings,
+        socket: Socket,
+    ) -> anyhow::Result<Self> {
+        let opener = (settings.inline_opener == 0).then(|| Opener::new(settings.tuple_lifetime));
+        let mut follower = Follower::new(kernel.maps().tuples()?, opener);
+        for (key, session) in kernel.maps().sessions()? {
+            follower.take_over(key, &session);
+        }
+        let shared = Shared {
+            maps: Maps::open(pins)?,
+            pins: pins.clone(),
+            settings,
+            started_at: clock::now(),
+            follower: Mutex::new(follower),
+        };
+        let events = EventStream::new(kernel.maps().events()?)?;
+        Ok(Self {
+            shared: Arc::new(shared),
+            events,
+            socket,
+        })
+    }
+
+    /// Serves until a signal asks for the end.
+    ///
+    /// # Errors
+    ///
+    /// When a part fails that the agent is of no use without.
+    pub async fn serve(mut self, stop: &mut StopSignals) -> anyhow::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let tuples = shared.maps.tuples()?;
+        tokio::select! {
+            result = follow(&shared, &mut self.events) => result,
+            result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
+            () = sweep::sweep(&shared.maps, tuples, &shared.follower) => Ok(()),
+            () = stop.wait() => Ok(()),
+        }
+    }
+}
+
+/// SIGINT and SIGTERM. From the moment this exists they no longer kill: what is half attached is
+/// finished first, and then taken back.
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Catches them from now on. To be called inside the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot.
+    pub fn catch() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one, or returns at once if one came since they are caught.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Takes events for ever.
+async fn follow(shared: &Shared, events: &mut EventStream) -> anyhow::Result<()> {
+    let lost = Counter::Lost(Loss::EventsLost);
+    let mut lost_before = shared.maps.counters()?.get(lost);
+    loop {
+        let records = events.batch().await?;
+        let lost_now = shared.maps.counters()?.get(lost);
+        if lost_now > lost_before {
+            warn!(
+                "{} events lost: the ring buffer was full",
+                lost_now - lost_before
+            );
+        }
+        lock(&shared.follower).take(&records, lost_now > lost_before);
+        lost_before = lost_now;
+        // A flood of events must not keep the socket and the signals waiting.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The lock, poisoned or not: a follower that panicked has still only text to be wrong about.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

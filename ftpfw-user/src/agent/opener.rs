@@ -1,0 +1,152 @@
+//! `--opener agent`: tuples armed and withdrawn by this process, as the engine concludes.
+//!
+//! The client's SYN may be faster (DESIGN §3), which is why the programs do this wherever they can.
+
+use std::collections::HashMap;
+
+use aya::maps::MapError;
+use ftpfw_common::{
+    abi::{
+        event::Cause,
+        keys::{SessionKey, TupleKey},
+        policy::port as bits,
+        values::Mode,
+    },
+    reason::Refusal,
+};
+
+use super::{engine::Conclusion, narrate};
+use crate::kernel::tuples::{Arming, Tuples};
+
+/// What a session has armed and may have to withdraw: one tuple of each kind at most.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    passive: Option<u16>,
+    active: Option<u16>,
+}
+
+/// Arms and withdraws.
+#[derive(Debug, Default)]
+pub struct Opener {
+    lifetime: u64,
+    held: HashMap<u64, Held>,
+}
+
+impl Opener {
+    /// An opener whose tuples live for `lifetime`, ns.
+    #[must_use]
+    pub fn new(lifetime: u64) -> Self {
+        Self {
+            lifetime,
+            held: HashMap::new(),
+        }
+    }
+
+    /// Does what `session` came to. Returns a line for each thing done; `Err` for a refusal.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    pub fn conclude(
+        &mut self,
+        tuples: &mut Tuples,
+        id: u64,
+        key: &SessionKey,
+        conclusion: Conclusion,
+    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+        match conclusion {
+            Conclusion::ArmPassive { port, .. } => self.arm(tuples, id, key, Mode::Passive, port),
+            Conclusion::ArmActive { port, .. } => self.arm(tuples, id, key, Mode::Active, port),
+            Conclusion::WithdrawActive { port } => {
+                let held = self.held.entry(id).or_default();
+                held.active = held.active.filter(|active| *active != port);
+                let line = withdraw(tuples, id, key, Mode::Active, port, Cause::Refused)?;
+                Ok(line.map(Ok).into_iter().collect())
+            }
+            Conclusion::Withdraw(cause) => self.withdraw(tuples, id, key, cause),
+            Conclusion::Refused(refusal) => Ok(vec![Err(refusal)]),
+            Conclusion::LoggedIn | Conclusion::Opaque => Ok(Vec::new()),
+        }
+    }
+
+    /// The session is over.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    pub fn close(
+        &mut self,
+        tuples: &mut Tuples,
+        id: u64,
+        key: &SessionKey,
+    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+        self.withdraw(tuples, id, key, Cause::ControlClosed)
+    }
+
+    fn arm(
+        &mut self,
+        tuples: &mut Tuples,
+        id: u64,
+        key: &SessionKey,
+        mode: Mode,
+        port: u16,
+    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+        let policy = tuples.ports().get(port).policy();
+        let closed = policy & bits::PROTECTED_TCP != 0 && policy & bits::OPEN_TCP == 0;
+        if mode == Mode::Passive && !closed {
+            return Ok(vec![Err(Refusal::NotProtected)]);
+        }
+        let mut done = self.withdraw(tuples, id, key, Cause::Replaced)?;
+        let armed = tuples.arm(tuple(key, mode, port), id, mode, self.lifetime)?;
+        if armed == Arming::Full {
+            done.push(Err(Refusal::TuplesFull));
+            return Ok(done);
+        }
+        let held = self.held.entry(id).or_default();
+        match mode {
+            Mode::Active => held.active = Some(port),
+            _ => held.passive = Some(port),
+        }
+        done.push(Ok(narrate::armed(id, key, mode, port)));
+        Ok(done)
+    }
+
+    fn withdraw(
+        &mut self,
+        tuples: &mut Tuples,
+        id: u64,
+        key: &SessionKey,
+        cause: Cause,
+    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+        let held = self.held.remove(&id).unwrap_or_default();
+        let mut done = Vec::new();
+        for (mode, port) in [(Mode::Passive, held.passive), (Mode::Active, held.active)] {
+            if let Some(port) = port
+                && let Some(line) = withdraw(tuples, id, key, mode, port, cause)?
+            {
+                done.push(Ok(line));
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// The line to log, if the tuple was still there.
+fn withdraw(
+    tuples: &mut Tuples,
+    id: u64,
+    key: &SessionKey,
+    mode: Mode,
+    port: u16,
+    cause: Cause,
+) -> Result<Option<String>, MapError> {
+    let was_there = tuples.withdraw_of(&tuple(key, mode, port), id)?;
+    Ok(was_there.then(|| narrate::withdrawn(id, key, mode, port, cause)))
+}
+
+fn tuple(key: &SessionKey, mode: Mode, port: u16) -> TupleKey {
+    match mode {
+        Mode::Active => TupleKey::active(key.client, port, key.server),
+        _ => TupleKey::passive(key.client, key.server, port),
+    }
+}

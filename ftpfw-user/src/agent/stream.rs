@@ -1,0 +1,119 @@
+//! Records of the ring buffer, in batches.
+
+use std::io;
+
+use anyhow::Context as _;
+use aya::maps::{MapData, RingBuf};
+use bytes::{Buf as _, Bytes};
+use ftpfw_common::abi::event::EventHeader;
+use tokio::io::{Interest, unix::AsyncFd};
+use zerocopy::FromBytes as _;
+
+/// Records taken out at once; between batches, others have their turn.
+const BATCH: usize = 512;
+
+/// What the programs had to tell.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// What happened, when, and to which session.
+    pub header: EventHeader,
+    /// The bytes behind the header: control bytes, for `Payload`.
+    pub payload: Bytes,
+}
+
+impl Record {
+    /// Reads a record; `None` when it is shorter than its header says.
+    #[must_use]
+    pub fn decode(mut bytes: Bytes) -> Option<Self> {
+        let (header, _) = EventHeader::read_from_prefix(&bytes).ok()?;
+        bytes.advance(size_of::<EventHeader>());
+        let length = usize::from(header.length);
+        // The programs reserve records of a fixed size: what follows the payload is not part of it.
+        (length <= bytes.len()).then(|| Self {
+            header,
+            payload: bytes.split_to(length),
+        })
+    }
+}
+
+/// The ring buffer `EVENTS`.
+pub struct EventStream {
+    ring: AsyncFd<RingBuf<MapData>>,
+}
+
+impl EventStream {
+    /// Reads from `ring`; to be called inside the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot watch the descriptor.
+    pub fn new(ring: RingBuf<MapData>) -> anyhow::Result<Self> {
+        // SAFETY: the ring buffer owns the descriptor of its map, always the same, and closes it when
+        // it is dropped: with the AsyncFd.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+            .map_err(io::Error::from)
+            .context("cannot watch the ring buffer EVENTS")?;
+        Ok(Self { ring })
+    }
+
+    /// Waits until there is something to tell, and returns it: at least one record, unless those
+    /// that came were unreadable. Cancelling it loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot wait any more.
+    pub async fn batch(&mut self) -> anyhow::Result<Vec<Record>> {
+        let mut guard = self.ring.readable_mut().await?;
+        let ring = guard.get_inner_mut();
+        let mut records = Vec::new();
+        let mut taken = 0;
+        while taken < BATCH {
+            let Some(item) = ring.next() else {
+                guard.clear_ready();
+                break;
+            };
+            taken += 1;
+            match Record::decode(Bytes::copy_from_slice(&item)) {
+                Some(record) => records.push(record),
+                None => tracing::error!("a record of {} bytes is none of this ftpfw's", item.len()),
+            }
+        }
+        Ok(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpfw_common::abi::event::Kind;
+    use zerocopy::{FromZeros as _, IntoBytes as _};
+
+    use super::*;
+
+    fn header(length: u16) -> EventHeader {
+        EventHeader {
+            kind: Kind::Payload as u16,
+            length,
+            ..EventHeader::new_zeroed()
+        }
+    }
+
+    #[test]
+    fn decodes_a_record_and_leaves_out_what_follows_it() {
+        let mut bytes = header(3).as_bytes().to_vec();
+        bytes.extend(b"abcdef");
+        let record = Record::decode(bytes.into()).expect("long enough");
+        assert_eq!(record.header, header(3));
+        assert_eq!(record.payload, "abc");
+    }
+
+    #[test]
+    fn refuses_what_is_cut_off() {
+        let whole = header(3);
+        for length in 0..size_of::<EventHeader>() + 3 {
+            let mut bytes = whole.as_bytes().to_vec();
+            bytes.extend(b"abc");
+            bytes.truncate(length);
+            assert!(Record::decode(bytes.into()).is_none(), "{length}");
+        }
+    }
+}

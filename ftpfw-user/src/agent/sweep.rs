@@ -1,0 +1,53 @@
+//! Making room: tuples that expired untouched, sessions whose end was lost.
+
+use std::{collections::HashSet, sync::Mutex, time::Duration};
+
+use ftpfw_common::abi::event::Cause;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info};
+
+use super::follow::{Follower, tuple_withdrawn};
+use crate::kernel::{Maps, clock, tuples::Tuples};
+
+const PERIOD: Duration = Duration::from_secs(1);
+/// Ticks between two comparisons with the kernel's sessions.
+const SESSIONS_EVERY: u32 = 10;
+/// A session this young may be in neither: its record is still in the ring buffer. ns.
+const GRACE: u64 = 5_000_000_000;
+
+/// Sweeps for ever. Verdicts never depend on it: the programs check deadlines themselves.
+pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u32.. {
+        ticks.tick().await;
+        collect_expired(&mut tuples);
+        if tick % SESSIONS_EVERY == 0
+            && let Err(error) = forget_ended(maps, follower)
+        {
+            error!("cannot read the map of sessions: {error:#}");
+        }
+    }
+}
+
+fn collect_expired(tuples: &mut Tuples) {
+    match tuples.collect_expired() {
+        Ok(expired) => {
+            for (key, tuple) in expired {
+                info!("{}", tuple_withdrawn(tuple.session, &key, Cause::Expired));
+            }
+        }
+        Err(error) => error!("cannot collect expired tuples: {error}"),
+    }
+}
+
+fn forget_ended(maps: &Maps, follower: &Mutex<Follower>) -> anyhow::Result<()> {
+    let before = clock::now().saturating_sub(GRACE);
+    let live: HashSet<u64> = maps
+        .sessions()?
+        .iter()
+        .map(|(_, session)| session.id)
+        .collect();
+    super::lock(follower).retain_live(&live, before);
+    Ok(())
+}
