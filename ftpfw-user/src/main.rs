@@ -1,0 +1,26 @@
+//! The command `ftpfw`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use ftpfw_user::{cli::Cli, config::UsageError, execute, logging};
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::init(cli.verbose);
+    match execute(cli.command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ftpfw: {error:#}");
+            ExitCode::from(if error.is::<UsageError>() {
+                WRONG_USAGE
+            } else {
+                FAILED
+            })
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Rows out of the maps; the command line and the agent's socket both answer with these.
+
+use std::net::IpAddr;
+
+use ftpfw_common::{
+    abi::{
+        keys::{SessionKey, TupleKey},
+        values::{Mode, Session, Tuple},
+    },
+    control::State,
+    reason::{Counter, Loss, Negotiation, Reason, Refusal},
+};
+
+use super::model::{InterfaceRow, SessionRow, Stats, TupleRow};
+use crate::kernel::{Counters, Maps, PinDir, clock, clock::ms_between, pins::AttachedMode};
+
+/// All tuples that admit something now, or did: armed ones that are not expired, and claimed ones.
+///
+/// # Errors
+///
+/// Those of the maps.
+pub fn tuples(maps: &Maps) -> anyhow::Result<Vec<TupleRow>> {
+    let now = clock::now();
+    let (armed, claimed) = maps.all_tuples()?;
+    let armed = armed
+        .iter()
+        .filter(|(_, tuple)| tuple.until > now)
+        .map(|(key, tuple)| TupleRow {
+            expires_in_ms: Some(ms_between(now, tuple.until)),
+            ..tuple_row(key, tuple, "armed", now)
+        });
+    let claimed = claimed
+        .iter()
+        .map(|(key, tuple)| tuple_row(key, tuple, "claimed", now));
+    let mut rows: Vec<_> = armed.chain(claimed).collect();
+    rows.sort_by_key(|row| (row.client, row.server, row.port, row.client_port));
+    Ok(rows)
+}
+
+fn tuple_row(key: &TupleKey, tuple: &Tuple, state: &str, now: u64) -> TupleRow {
+    TupleRow {
+        client: key.client.into(),
+        client_port: (key.client_port != 0).then_some(key.client_port),
+        server: key.server.into(),
+        port: (key.server_port != 0).then_some(key.server_port),
+        mode: Mode::from_u8(tuple.mode)
+            .map_or("unknown", Mode::name)
+            .to_owned(),
+        state: state.to_owned(),
+        session: (tuple.session != 0).then_some(tuple.session),
+        age_ms: ms_between(tuple.armed_at, now),
+        expires_in_ms: None,
+    }
+}
+
+/// All control connections, with what the kernel knows of them: neither user nor commands.
+///
+/// # Errors
+///
+/// Those of the maps.
+pub fn sessions(maps: &Maps) -> anyhow::Result<Vec<SessionRow>> {
+    let now = clock::now();
+    let mut rows: Vec<_> = maps
+        .sessions()?
+        .iter()
+        .map(|(key, session)| session_row(key, session, now))
+        .collect();
+    rows.sort_by_key(|row| row.id);
+    Ok(rows)
+}
+
+fn session_row(key: &SessionKey, session: &Session, now: u64) -> SessionRow {
+    let state = session.shared.state();
+    SessionRow {
+        id: session.id,
+        client: key.client.into(),
+        client_port: key.client_port,
+        server: key.server.into(),
+        server_port: key.server_port,
+        user: None,
+        state: state.name().to_owned(),
+        tls: state.has(State::OPAQUE),
+        adopted: session.adopted != 0,
+        last_command: None,
+        transfers: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        age_ms: ms_between(session.born_at, now),
+    }
+}
+
+/// Everything that is counted.
+///
+/// # Errors
+///
+/// Those of the maps and of the pin directory.
+pub fn stats(maps: &Maps, pins: &PinDir) -> anyhow::Result<Stats> {
+    let counters = maps.counters()?;
+    let verdicts = |passed: bool| {
+        Reason::ALL
+            .iter()
+            .filter(move |reason| reason.is_pass() == passed)
+            .map(|reason| (reason.name(), counters.get(Counter::Verdict(*reason))))
+            .collect()
+    };
+    Ok(Stats {
+        interfaces: interfaces(pins)?,
+        pass: verdicts(true),
+        drop: verdicts(false),
+        negotiations: Negotiation::ALL
+            .iter()
+            .map(|kind| (kind.name(), counters.get(Counter::Armed(*kind))))
+            .collect(),
+        refused: Refusal::ALL
+            .iter()
+            .map(|refusal| (refusal.name(), counters.get(Counter::Refused(*refusal))))
+            .collect(),
+        events_lost: counters.get(Counter::Lost(Loss::EventsLost)),
+    })
+}
+
+/// Packets passed and dropped.
+#[must_use]
+pub fn totals(counters: &Counters) -> (u64, u64) {
+    let sum = |passed: bool| {
+        Reason::ALL
+            .iter()
+            .filter(|reason| reason.is_pass() == passed)
+            .map(|reason| counters.get(Counter::Verdict(*reason)))
+            .sum()
+    };
+    (sum(true), sum(false))
+}
+
+/// The protected interfaces.
+///
+/// # Errors
+///
+/// Those of the pin directory.
+pub fn interfaces(pins: &PinDir) -> anyhow::Result<Vec<InterfaceRow>> {
+    let row = |pinned: crate::kernel::pins::PinnedInterface| InterfaceRow {
+        name: pinned.name,
+        mode: pinned.mode.map_or("none", AttachedMode::name).to_owned(),
+    };
+    Ok(pins.interfaces()?.into_iter().map(row).collect())
+}
+
+/// Whether a row is about this client; `None` asks for all.
+#[must_use]
+pub fn is_of(client: IpAddr, wanted: Option<IpAddr>) -> bool {
+    wanted.is_none_or(|wanted| wanted.to_canonical() == client)
+}
