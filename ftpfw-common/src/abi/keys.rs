@@ -1,0 +1,147 @@
+//! Map keys.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::address::Address;
+
+/// An allowed data connection.
+///
+/// Passive: (client, server, `server_port`), `client_port` is 0 = any.
+/// Active: (client, `client_port`, server), `server_port` is 0 = any.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct TupleKey {
+    /// The FTP client.
+    pub client: Address,
+    /// The local address of the control connection.
+    pub server: Address,
+    /// Port that the server may dial on the client (active), else 0.
+    pub client_port: u16,
+    /// Port that the client may dial on the server (passive), else 0.
+    pub server_port: u16,
+}
+
+impl TupleKey {
+    /// The tuple that admits `client`'s SYN to `server_port`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn passive(client: Address, server: Address, server_port: u16) -> Self {
+        Self {
+            client,
+            server,
+            client_port: 0,
+            server_port,
+        }
+    }
+
+    /// The tuple that names what the server may dial.
+    #[inline(always)]
+    #[must_use]
+    pub const fn active(client: Address, client_port: u16, server: Address) -> Self {
+        Self {
+            client,
+            server,
+            client_port,
+            server_port: 0,
+        }
+    }
+
+    /// Whether this is a passive tuple.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_passive(&self) -> bool {
+        self.server_port != 0
+    }
+}
+
+/// A connection as the server sees it; the key of a control connection.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct SessionKey {
+    /// Remote address.
+    pub client: Address,
+    /// Local address.
+    pub server: Address,
+    /// Remote port.
+    pub client_port: u16,
+    /// Local port: a control port.
+    pub server_port: u16,
+}
+
+/// A flow of no local socket (forwarded, or UDP), named from this host's side.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct FlowKey {
+    /// The other end.
+    pub remote: Address,
+    /// This host's address, as seen on the NIC.
+    pub local: Address,
+    /// Port of the other end.
+    pub remote_port: u16,
+    /// Port on this host's address.
+    pub local_port: u16,
+    /// IP protocol number: 6 TCP, 17 UDP.
+    pub protocol: u32,
+}
+
+/// A client and a server address.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct PairKey {
+    /// The FTP client.
+    pub client: Address,
+    /// The local address.
+    pub server: Address,
+}

@@ -1,0 +1,51 @@
+//! Layouts shared by the BPF programs and user space: map keys, map values, ring-buffer records.
+//!
+//! Everything here is `repr(C)` without padding; integers and ports are in **host** byte order,
+//! addresses in network order. A change of any layout or meaning takes a new [`VERSION`]: an agent
+//! refuses pinned maps of another version (DESIGN §6).
+
+pub mod event;
+pub mod keys;
+pub mod policy;
+pub mod values;
+
+/// Version of the layouts below; pinned next to the maps as the first field of [`policy::Settings`].
+pub const VERSION: u32 = 1;
+
+/// Names of the maps, as pinned under the pin directory.
+pub mod maps {
+    /// `Array<u32, PortEntry>`, 65,536 entries, mmapable: policy and armed count of each local port.
+    pub const PORTS: &str = "PORTS";
+    /// `Hash<TupleKey, Tuple>`: data connections allowed and not yet made.
+    pub const ARMED: &str = "ARMED";
+    /// `Hash<TupleKey, Tuple>`: data connections that are established.
+    pub const CLAIMED: &str = "CLAIMED";
+    /// `Array<u32, TupleKey>`, 65,536 entries: the passive tuple armed last on each port.
+    pub const LAST_ARMED: &str = "LAST_ARMED";
+    /// `Hash<SessionKey, Session>`: control connections.
+    pub const SESSIONS: &str = "SESSIONS";
+    /// `LruHash<FlowKey, Flow>`: flows of no local socket.
+    pub const FLOWS: &str = "FLOWS";
+    /// `Hash<PairKey, u64>`: number of live opaque sessions of a client on a server address.
+    pub const OPAQUE: &str = "OPAQUE";
+    /// `PerCpuArray<u32, u64>`: counters, indexed by [`crate::reason::Counter`].
+    pub const COUNTERS: &str = "COUNTERS";
+    /// `Array<u32, Settings>`, one entry.
+    pub const SETTINGS: &str = "SETTINGS";
+    /// `Array<u32, u64>`, one entry: the id of the session born last.
+    pub const LAST_SESSION: &str = "LAST_SESSION";
+    /// `RingBuf` of [`super::event`] records.
+    pub const EVENTS: &str = "EVENTS";
+}
+
+/// Names of the programs in the eBPF object.
+pub mod programs {
+    /// XDP, ingress: the filter.
+    pub const INGRESS: &str = "ingress";
+    /// TC, ingress: follows client bytes.
+    pub const COMMANDS: &str = "commands";
+    /// TC, egress: follows server bytes, watches outgoing connections.
+    pub const REPLIES: &str = "replies";
+    /// Tracepoint `sock:inet_sock_set_state`.
+    pub const SOCKETS: &str = "sockets";
+}

@@ -1,0 +1,52 @@
+//! What the agent tells the programs.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bits of [`super::values::PortEntry::policy`].
+pub mod port {
+    /// TCP to this port is dropped unless allowed.
+    pub const PROTECTED_TCP: u32 = 1;
+    /// UDP to this port is dropped unless it answers an outgoing datagram.
+    pub const PROTECTED_UDP: u32 = 1 << 1;
+    /// The operator opened this port for TCP.
+    pub const OPEN_TCP: u32 = 1 << 2;
+    /// The operator opened this port for UDP.
+    pub const OPEN_UDP: u32 = 1 << 3;
+    /// FTP control connections arrive here.
+    pub const CONTROL: u32 = 1 << 4;
+    /// Control connections that are TLS from the first byte (RFC 4217 §9's "implicit" FTPS).
+    pub const IMPLICIT_TLS: u32 = 1 << 5;
+}
+
+/// Map `SETTINGS`, one entry: policy that can change while the programs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Settings {
+    /// [`super::VERSION`] of who wrote the maps.
+    pub abi_version: u32,
+    /// 1: the programs arm tuples (`--opener inline`); 0: only the agent does.
+    pub inline_opener: u32,
+    /// How long an armed tuple lives, ns.
+    pub tuple_lifetime: u64,
+    /// How long a TCP flow of no local socket may be silent, ns.
+    pub tcp_flow_lifetime: u64,
+    /// How long a UDP flow may be silent, ns.
+    pub udp_flow_lifetime: u64,
+    /// 1: there is no tracepoint, so the first SYN claims a tuple.
+    pub claim_on_syn: u32,
+    /// 1: decide and count, drop nothing.
+    pub dry_run: u32,
+}
+
+impl Settings {
+    /// The defaults of DESIGN: inline opener, 120 s for a tuple.
+    pub const DEFAULT: Self = Self {
+        abi_version: super::VERSION,
+        inline_opener: 1,
+        tuple_lifetime: 120 * 1_000_000_000,
+        tcp_flow_lifetime: 3600 * 1_000_000_000,
+        udp_flow_lifetime: 180 * 1_000_000_000,
+        claim_on_syn: 0,
+        dry_run: 0,
+    };
+}

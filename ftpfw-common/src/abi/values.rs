@@ -1,0 +1,140 @@
+//! Map values.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::control::{ClientSide, ServerSide, Shared};
+
+/// How a tuple came to be. Stable numbers: stored in maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mode {
+    /// PASV, EPSV, LPSV, SPSV.
+    Passive = 1,
+    /// PORT, EPRT, LPRT.
+    Active = 2,
+    /// A listener of the FTP daemon, for a client with an opaque session (DESIGN §7).
+    Opaque = 3,
+    /// `ftpfw allow`.
+    Manual = 4,
+}
+
+impl Mode {
+    /// The mode stored as `byte`, if it is one.
+    #[must_use]
+    pub const fn from_u8(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Passive),
+            2 => Some(Self::Active),
+            3 => Some(Self::Opaque),
+            4 => Some(Self::Manual),
+            _ => None,
+        }
+    }
+
+    /// The name used in JSON and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passive => "passive",
+            Self::Active => "active",
+            Self::Opaque => "opaque",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// A data connection that is allowed (map `ARMED`) or established (map `CLAIMED`).
+///
+/// Which of the two maps holds it *is* its state; `CLAIMED` fills `client_port` *and*
+/// `server_port` of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Tuple {
+    /// The session that negotiated it; 0 for none (`ftpfw allow`).
+    pub session: u64,
+    /// When it was armed, ns of `CLOCK_MONOTONIC`.
+    pub armed_at: u64,
+    /// `ARMED`: admits nothing from this moment on. `CLAIMED`: when it was claimed. Same clock.
+    pub until: u64,
+    /// [`Mode`] as a byte.
+    pub mode: u8,
+    /// Always 0.
+    pub reserved: [u8; 7],
+}
+
+/// What the filter knows of one local port: policy and armed count in one word. One lookup answers
+/// whether the port is protected and whether a SYN to it may be worth a second look (DESIGN §4,
+/// steps 4 and 5).
+///
+/// One word, because BPF's atomics are 64 bits wide: both sides change `armed` by adding to it,
+/// user space exchanges `policy` through a mapping of the array, and neither loses the other's.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct PortEntry(pub u64);
+
+impl PortEntry {
+    /// What to add to the word for one more armed tuple.
+    pub const ONE_ARMED: u64 = 1;
+
+    /// An entry of `armed` tuples and `policy` bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(armed: u32, policy: u32) -> Self {
+        Self((policy as u64) << 32 | armed as u64)
+    }
+
+    /// Number of passive tuples in `ARMED` for this port, over all clients.
+    #[inline(always)]
+    #[must_use]
+    pub const fn armed(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Bits of [`super::policy::port`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn policy(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The same entry with another policy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_policy(self, policy: u32) -> Self {
+        Self::new(self.armed(), policy)
+    }
+}
+
+/// A flow without a local socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Flow {
+    /// Packets of the flow pass until then, ns of `CLOCK_MONOTONIC`.
+    pub until: u64,
+}
+
+/// One control connection.
+///
+/// `client` is written by TC ingress only, `server` by TC egress only: the two run on different
+/// CPUs at the same time, and meet only in `shared`, which is atomic throughout (DESIGN §5).
+#[derive(Debug)]
+#[cfg_attr(not(target_arch = "bpf"), derive(FromBytes, IntoBytes, KnownLayout))]
+#[repr(C)]
+pub struct Session {
+    /// Number of this session, from 1, never reused while the maps live.
+    pub id: u64,
+    /// ns of `CLOCK_MONOTONIC`.
+    pub born_at: u64,
+    /// 1 when it was met in the middle, else 0.
+    pub adopted: u32,
+    /// Index of the interface that it was first seen on.
+    pub interface: u32,
+    /// What both directions need.
+    pub shared: Shared,
+    /// The stream of commands.
+    pub client: ClientSide,
+    /// The stream of replies.
+    pub server: ServerSide,
+}

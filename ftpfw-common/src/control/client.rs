@@ -1,0 +1,189 @@
+//! The client's side: bytes of commands.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{
+    LOWEST_PORT,
+    command::{Command, Kind},
+    fifo::Outstanding,
+    line::{Line, Token},
+    shared::{Shared, State},
+    telnet::Telnet,
+};
+use crate::{
+    address::Address,
+    reason::{Negotiation, Refusal},
+    stream::Sequence,
+};
+
+/// What a byte of the client's concluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// Nothing yet.
+    None,
+    /// The server may dial `port` on the client, until it refuses the command.
+    Arm {
+        /// Client's port, host byte order.
+        port: u16,
+        /// Which command.
+        by: Negotiation,
+    },
+    /// A PORT, EPRT or LPRT that arms nothing.
+    Refused(Refusal),
+}
+
+/// The stream of commands of one session, and where it is in its line.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ClientSide {
+    command: Command,
+    line: Line,
+    /// Sequence number of the byte that comes next.
+    next: u32,
+    telnet: Telnet,
+    /// 1: the stream was seen to be TLS; what stood in the line then is forgotten.
+    opaque: u8,
+    /// 1: FIN or RST seen.
+    pub finished: u8,
+    reserved: u8,
+}
+
+impl ClientSide {
+    /// Starts following at `next`: the beginning of a connection or, met in the middle, the
+    /// beginning of a line (a client that waits for its reply is always there).
+    #[inline(always)]
+    pub fn start(&mut self, next: Sequence, shared: &Shared, adopted: bool) {
+        self.next = next.0;
+        self.line.start();
+        self.command.start_line();
+        if adopted {
+            unknown(shared);
+        }
+    }
+
+    /// Sequence number of the byte that comes next.
+    #[inline(always)]
+    #[must_use]
+    pub const fn next(&self) -> Sequence {
+        Sequence(self.next)
+    }
+
+    /// The stream goes on at `next`, everything before it was taken.
+    #[inline(always)]
+    pub fn advance(&mut self, next: Sequence) {
+        self.next = next.0;
+    }
+
+    /// Bytes before `next` are lost: nothing counts before the next line, and which command a reply
+    /// answers is unknown until a reply shows it.
+    #[inline(always)]
+    pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
+        self.next = next.0;
+        self.line.start_partial();
+        self.command.start_line();
+        unknown(shared);
+    }
+
+    /// Takes one byte. `client` is the other end of the control connection.
+    #[inline(always)]
+    pub fn byte(&mut self, byte: u8, shared: &Shared, client: &Address) -> ClientEvent {
+        if shared.state().has(State::OPAQUE) {
+            self.opaque = 1;
+            return ClientEvent::None;
+        }
+        let Some(text) = self.telnet.text(byte) else {
+            return ClientEvent::None;
+        };
+        match self.line.byte(text) {
+            Token::Text(text) => {
+                self.command.byte(text);
+                ClientEvent::None
+            }
+            Token::End => {
+                let event = self.end_line(shared, client);
+                self.line.start();
+                self.command.start_line();
+                event
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn end_line(&mut self, shared: &Shared, client: &Address) -> ClientEvent {
+        if self.line.is_partial() {
+            return ClientEvent::None;
+        }
+        if self.line.is_empty() {
+            // Some servers answer an empty line, some do not.
+            unknown(shared);
+            return ClientEvent::None;
+        }
+        let kind = self.command.end_line();
+        if let Some(fault) = self.line.fault() {
+            push(shared, Kind::Other, 0, false);
+            return match kind.negotiation() {
+                Some(_) => ClientEvent::Refused(fault),
+                None => ClientEvent::None,
+            };
+        }
+        if kind == Kind::EpsvAll {
+            shared
+                .epsv_all
+                .store(shared.epsv_all.load().wrapping_add(1));
+        }
+        match kind.negotiation() {
+            Some(by) if kind.is_active() => self.active(kind, by, shared, client),
+            _ => {
+                push(shared, kind, 0, false);
+                ClientEvent::None
+            }
+        }
+    }
+
+    /// PORT, EPRT or LPRT. Servers may dial before they say 200, so it arms at the command where
+    /// the session is logged in, and at the reply where the login is still under way.
+    #[inline(always)]
+    fn active(
+        &mut self,
+        kind: Kind,
+        by: Negotiation,
+        shared: &Shared,
+        client: &Address,
+    ) -> ClientEvent {
+        let port = match self.command.host_port() {
+            // RFC 2577 §3: another host's address is what a bounce attack is made of.
+            Ok((address, _)) if address != *client => Err(Refusal::Bounce),
+            Ok((_, port)) if port < LOWEST_PORT => Err(Refusal::LowPort),
+            Ok(_) if shared.epsv_only() => Err(Refusal::EpsvAll),
+            Ok((_, port)) => Ok(port),
+            Err(refusal) => Err(refusal),
+        };
+        match port {
+            Ok(port) => {
+                let armed =
+                    shared.state().has(State::LOGGED_IN) && !shared.state().has(State::ENDED);
+                push(shared, kind, port, armed);
+                if armed {
+                    ClientEvent::Arm { port, by }
+                } else {
+                    ClientEvent::None
+                }
+            }
+            Err(refusal) => {
+                push(shared, kind, 0, false);
+                ClientEvent::Refused(refusal)
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn push(shared: &Shared, kind: Kind, port: u16, armed: bool) {
+    shared.fifo.push(Outstanding { kind, armed, port });
+}
+
+/// From here on it is unknown which command a reply answers.
+#[inline(always)]
+fn unknown(shared: &Shared) {
+    push(shared, Kind::Unknown, 0, false);
+}

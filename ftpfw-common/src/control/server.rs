@@ -1,0 +1,301 @@
+//! The server's side: bytes of replies, and what they do to the commands that they answer.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{
+    LOWEST_PORT,
+    command::Kind,
+    fifo::{self, Outstanding},
+    line::{Line, Token},
+    reply::{Reply, ReplyLine, code},
+    shared::{Shared, State},
+    telnet::Telnet,
+};
+use crate::{
+    abi::event::Cause,
+    reason::{Negotiation, Refusal},
+    stream::Sequence,
+};
+
+/// What a byte of the server's concluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// Nothing yet.
+    None,
+    /// The client may dial `port` on the server.
+    ArmPassive {
+        /// Server's port, host byte order.
+        port: u16,
+        /// Which command.
+        by: Negotiation,
+    },
+    /// The server may dial `port` on the client: the login came after the command.
+    ArmActive {
+        /// Client's port, host byte order.
+        port: u16,
+        /// Which command.
+        by: Negotiation,
+    },
+    /// The server refused PORT, EPRT or LPRT.
+    WithdrawActive {
+        /// Client's port, host byte order.
+        port: u16,
+    },
+    /// Whatever the session has armed goes.
+    Withdraw(Cause),
+    /// A negotiation that arms nothing.
+    Refused(Refusal),
+    /// The login succeeded.
+    LoggedIn,
+    /// From the next byte on the session is TLS.
+    Opaque,
+}
+
+/// The stream of replies of one session, and where it is in its line.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ServerSide {
+    reply: Reply,
+    line: Line,
+    /// Sequence number of the byte that comes next.
+    next: u32,
+    /// Number of the command that the next final reply answers.
+    tail: u32,
+    telnet: Telnet,
+    /// 1: FIN or RST seen.
+    pub finished: u8,
+    /// 1: which command a reply answers is unknown, until one shows it.
+    unpaired: u8,
+    reserved: u8,
+}
+
+impl ServerSide {
+    /// Starts following at `next`. An adopted stream may be in the middle of a line: its first line
+    /// counts only if it reads as a reply, which is what [`Reply`] asks of every line.
+    #[inline(always)]
+    pub fn start(&mut self, next: Sequence) {
+        self.next = next.0;
+        self.line.start();
+        self.reply.restart();
+    }
+
+    /// Sequence number of the byte that comes next.
+    #[inline(always)]
+    #[must_use]
+    pub const fn next(&self) -> Sequence {
+        Sequence(self.next)
+    }
+
+    /// The stream goes on at `next`, everything before it was taken.
+    #[inline(always)]
+    pub fn advance(&mut self, next: Sequence) {
+        self.next = next.0;
+    }
+
+    /// Bytes before `next` are lost: nothing counts before the next line, and replies may be missing.
+    #[inline(always)]
+    pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
+        self.next = next.0;
+        self.line.start_partial();
+        self.reply.restart();
+        // Which commands were answered meanwhile cannot be known: none of them arms.
+        self.tail = shared.fifo.head();
+        self.unpaired = 1;
+    }
+
+    /// Takes one byte.
+    #[inline(always)]
+    pub fn byte(&mut self, byte: u8, shared: &Shared) -> ServerEvent {
+        if shared.state().has(State::OPAQUE) {
+            return ServerEvent::None;
+        }
+        let Some(text) = self.telnet.text(byte) else {
+            return ServerEvent::None;
+        };
+        match self.line.byte(text) {
+            Token::Text(text) => {
+                if !self.line.is_partial() {
+                    self.reply.byte(text);
+                }
+                ServerEvent::None
+            }
+            Token::End => {
+                let event = if self.line.is_partial() {
+                    ServerEvent::None
+                } else {
+                    match self.reply.end_line() {
+                        ReplyLine::Final(code) => self.final_reply(code, shared),
+                        ReplyLine::Other => ServerEvent::None,
+                    }
+                };
+                self.line.start();
+                self.reply.start_line();
+                event
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn final_reply(&mut self, code: u16, shared: &Shared) -> ServerEvent {
+        // RFC 959 §4.2: 1xx is preliminary, another reply follows. 421 may come at any time.
+        if code < 200 || code == code::UNAVAILABLE {
+            return ServerEvent::None;
+        }
+        if !shared.state().has(State::GREETED) {
+            shared.set(State::GREETED);
+            return ServerEvent::None;
+        }
+        match self.answered(code, shared) {
+            Some(command) => self.pair(code, command, shared),
+            None if is_passive(code) => ServerEvent::Refused(Refusal::NoCommand),
+            None => ServerEvent::None,
+        }
+    }
+
+    /// Takes the command that a final reply answers off the FIFO.
+    ///
+    /// Where the pairing is unknown, a reply that only one kind of command can have finds it again:
+    /// the oldest such command is the one. Any other reply is then nobody's.
+    #[inline(always)]
+    fn answered(&mut self, code: u16, shared: &Shared) -> Option<Outstanding> {
+        let head = shared.fifo.head();
+        if self.tail == head {
+            return None;
+        }
+        if self.unpaired == 0 {
+            let number = self.tail;
+            self.tail = number.wrapping_add(1);
+            match shared.fifo.get(number) {
+                Some(command) if command.kind != Kind::Unknown => return Some(command),
+                // The mark itself, or a command that 16 later ones have overwritten.
+                _ => self.unpaired = 1,
+            }
+        }
+        let mut number = self.tail;
+        if head.wrapping_sub(number) > fifo::CAPACITY {
+            number = head.wrapping_sub(fifo::CAPACITY);
+        }
+        let mut steps = 0;
+        while steps < fifo::CAPACITY && number != head {
+            if let Some(command) = shared.fifo.get(number)
+                && identifies(code, command.kind)
+            {
+                self.tail = number.wrapping_add(1);
+                self.unpaired = 0;
+                return Some(command);
+            }
+            number = number.wrapping_add(1);
+            steps += 1;
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn pair(&mut self, code: u16, command: Outstanding, shared: &Shared) -> ServerEvent {
+        let positive = code < 300;
+        match command.kind {
+            Kind::Login => self.login(code, shared),
+            kind if kind.is_passive() && is_passive(code) => self.passive(kind, shared),
+            kind if kind.is_active() => self.active(positive, command, shared),
+            _ if is_passive(code) => ServerEvent::Refused(Refusal::NoCommand),
+            Kind::EpsvAll if !positive => {
+                let refused = shared.epsv_all_refused.load();
+                shared.epsv_all_refused.store(refused.wrapping_add(1));
+                ServerEvent::None
+            }
+            Kind::Auth if code == code::AUTH_TLS => {
+                shared.set(State::OPAQUE);
+                ServerEvent::Opaque
+            }
+            Kind::Rein if positive => {
+                shared.clear(State::LOGGED_IN);
+                ServerEvent::Withdraw(Cause::Reinitialized)
+            }
+            Kind::Abor if positive => ServerEvent::Withdraw(Cause::Aborted),
+            Kind::Quit if code == code::CLOSING => {
+                shared.set(State::ENDED);
+                ServerEvent::Withdraw(Cause::ControlClosed)
+            }
+            _ => ServerEvent::None,
+        }
+    }
+
+    #[inline(always)]
+    fn login(&mut self, code: u16, shared: &Shared) -> ServerEvent {
+        match code {
+            code::LOGGED_IN | code::LOGGED_IN_SECURE => {
+                shared.set(State::LOGGED_IN);
+                ServerEvent::LoggedIn
+            }
+            // RFC 959 §4.1.1: a new USER flushes the old login.
+            code::NEED_PASSWORD | code::NEED_ACCOUNT => {
+                shared.clear(State::LOGGED_IN);
+                ServerEvent::None
+            }
+            _ => ServerEvent::None,
+        }
+    }
+
+    #[inline(always)]
+    fn passive(&mut self, kind: Kind, shared: &Shared) -> ServerEvent {
+        let state = shared.state();
+        let port = if kind == Kind::Spsv {
+            self.reply.lone_port()
+        } else {
+            self.reply.port()
+        };
+        match (port, kind.negotiation()) {
+            _ if !state.has(State::LOGGED_IN) || state.has(State::ENDED) => {
+                ServerEvent::Refused(Refusal::NotLoggedIn)
+            }
+            _ if kind != Kind::Epsv && shared.epsv_only() => ServerEvent::Refused(Refusal::EpsvAll),
+            (Err(refusal), _) => ServerEvent::Refused(self.line.fault().unwrap_or(refusal)),
+            (Ok(_), _) if self.line.fault().is_some() => {
+                ServerEvent::Refused(self.line.fault().unwrap_or(Refusal::TooLong))
+            }
+            (Ok(port), _) if port < LOWEST_PORT => ServerEvent::Refused(Refusal::LowPort),
+            (Ok(port), Some(by)) => ServerEvent::ArmPassive { port, by },
+            (Ok(_), None) => ServerEvent::None,
+        }
+    }
+
+    #[inline(always)]
+    fn active(&mut self, positive: bool, command: Outstanding, shared: &Shared) -> ServerEvent {
+        let state = shared.state();
+        match (command.port, command.kind.negotiation()) {
+            (0, _) => ServerEvent::None,
+            (port, _) if !positive && command.armed => ServerEvent::WithdrawActive { port },
+            (port, Some(by)) if positive && !command.armed => {
+                if state.has(State::LOGGED_IN) && !state.has(State::ENDED) {
+                    ServerEvent::ArmActive { port, by }
+                } else {
+                    ServerEvent::Refused(Refusal::NotLoggedIn)
+                }
+            }
+            _ => ServerEvent::None,
+        }
+    }
+}
+
+/// 227, 228 and 229: what may arm (RFC 959, 1639, 2428).
+#[inline(always)]
+const fn is_passive(code: u16) -> bool {
+    matches!(
+        code,
+        code::PASSIVE | code::LONG_PASSIVE | code::EXTENDED_PASSIVE
+    )
+}
+
+/// Whether a reply with `code` can only answer a command of `kind`.
+#[inline(always)]
+const fn identifies(code: u16, kind: Kind) -> bool {
+    match code {
+        code::PASSIVE | code::LONG_PASSIVE | code::EXTENDED_PASSIVE => kind.is_passive(),
+        code::LOGGED_IN | code::LOGGED_IN_SECURE | code::NEED_PASSWORD | code::NEED_ACCOUNT => {
+            matches!(kind, Kind::Login)
+        }
+        code::AUTH_TLS => matches!(kind, Kind::Auth),
+        code::CLOSING => matches!(kind, Kind::Quit),
+        _ => false,
+    }
+}

@@ -1,0 +1,123 @@
+//! Packet memory behind the [`Cursor`] of `ftpfw-common`.
+
+use core::arch::asm;
+
+use aya_ebpf::programs::{TcContext, XdpContext};
+use ftpfw_common::packet::{Cursor, View};
+
+/// No header that is read lies further into a frame. The verifier wants packet offsets bounded.
+const MAX_OFFSET: usize = 0x7fff;
+
+/// `N` bytes of packet memory, checked against its end.
+#[derive(Clone, Copy)]
+pub struct PacketView<const N: usize>(usize);
+
+/// One load instruction from packet memory.
+///
+/// In assembly, because a BPF load needs no alignment (the verifier asks for it only on machines
+/// that do) but a Rust reference does, and LLVM takes a byte-aligned read apart into bytes.
+macro_rules! load {
+    ($view:expr, $at:ident, $size:literal, $type:ty) => {{
+        let value: u64;
+        // SAFETY: the N bytes at the view's address are inside the packet, as `PacketCursor::view`
+        // checked, and `$at` plus the size is at most N, as the compiler checked. A load changes
+        // nothing else.
+        unsafe {
+            asm!(
+                concat!("{value} = *(", $size, " *)({base} + {at})"),
+                value = lateout(reg) value,
+                base = in(reg) $view.0,
+                at = const $at,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value as $type
+    }};
+}
+
+impl<const N: usize> View<N> for PacketView<N> {
+    #[inline(always)]
+    fn u8<const AT: usize>(self) -> u8 {
+        const { assert!(AT < N) }
+        load!(self, AT, "u8", u8)
+    }
+
+    #[inline(always)]
+    fn be16<const AT: usize>(self) -> u16 {
+        const { assert!(AT + 2 <= N) }
+        u16::from_be(load!(self, AT, "u16", u16))
+    }
+
+    #[inline(always)]
+    fn ne32<const AT: usize>(self) -> u32 {
+        const { assert!(AT + 4 <= N) }
+        load!(self, AT, "u32", u32)
+    }
+}
+
+/// The linear part of a frame.
+pub struct PacketCursor {
+    start: usize,
+    end: usize,
+    /// Bytes of the whole frame.
+    length: usize,
+}
+
+impl PacketCursor {
+    /// An XDP frame.
+    #[inline(always)]
+    pub fn xdp(ctx: &XdpContext) -> Self {
+        let (start, end) = (ctx.data(), ctx.data_end());
+        Self {
+            start,
+            end,
+            length: end - start,
+        }
+    }
+
+    /// A socket buffer. What the stack has not made linear yet is made so, as far as headers go.
+    #[inline(always)]
+    pub fn skb(ctx: &TcContext) -> Self {
+        let length = ctx.len();
+        let wanted = length.min(HEADERS);
+        if ctx.data() + (wanted as usize) > ctx.data_end() {
+            // On failure the headers end where the linear part ends.
+            let _ = ctx.pull_data(wanted);
+        }
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+            length: length as usize,
+        }
+    }
+}
+
+/// Ethernet, two tags, IPv6, an extension header or two, TCP with options.
+const HEADERS: u32 = 14 + 8 + 40 + 64 + 60;
+
+impl Cursor for PacketCursor {
+    type View<const N: usize> = PacketView<N>;
+
+    #[inline(always)]
+    fn view<const N: usize>(&self, at: usize) -> Option<PacketView<N>> {
+        if at > MAX_OFFSET {
+            return None;
+        }
+        let from = self.start + at;
+        if from + N > self.end {
+            None
+        } else {
+            Some(PacketView(from))
+        }
+    }
+
+    #[inline(always)]
+    fn reaches(&self, end: usize) -> bool {
+        end <= self.length
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.length
+    }
+}

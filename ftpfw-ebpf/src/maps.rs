@@ -1,0 +1,93 @@
+//! The maps. Their layouts and meaning are in `ftpfw_common::abi`.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use ftpfw_common::{
+    abi::{
+        event::{Direction, EventHeader, PAYLOAD_CHUNK},
+        keys::{FlowKey, PairKey, SessionKey, TupleKey},
+        policy::Settings,
+        values::{Flow, PortEntry, Session, Tuple},
+    },
+    packet::Tcp,
+    reason::Counter,
+};
+
+const PORT_COUNT: u32 = 1 << 16;
+/// The agent may load the maps with other sizes.
+const TUPLES: u32 = 1 << 16;
+const SESSION_COUNT: u32 = 1 << 14;
+const FLOW_COUNT: u32 = 1 << 16;
+const EVENT_BYTES: u32 = 1 << 22;
+
+#[map]
+pub static PORTS: Array<PortEntry> = Array::with_max_entries(PORT_COUNT, BPF_F_MMAPABLE);
+#[map]
+pub static ARMED: HashMap<TupleKey, Tuple> = HashMap::with_max_entries(TUPLES, 0);
+#[map]
+pub static CLAIMED: HashMap<TupleKey, Tuple> = HashMap::with_max_entries(TUPLES, 0);
+#[map]
+pub static LAST_ARMED: Array<TupleKey> = Array::with_max_entries(PORT_COUNT, 0);
+#[map]
+pub static SESSIONS: HashMap<SessionKey, Stored> = HashMap::with_max_entries(SESSION_COUNT, 0);
+#[map]
+pub static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOW_COUNT, 0);
+#[map]
+pub static OPAQUE: HashMap<PairKey, u64> = HashMap::with_max_entries(SESSION_COUNT, 0);
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+#[map]
+pub static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+#[map]
+pub static LAST_SESSION: Array<u64> = Array::with_max_entries(1, 0);
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_BYTES, 0);
+
+/// A session in a map.
+#[repr(transparent)]
+pub struct Stored(Session);
+
+// SAFETY: never reached through the static, only by the raw pointers of map look-ups; whoever follows
+// one says which part of the session it may touch.
+unsafe impl Sync for Stored {}
+
+/// The session of a control connection.
+#[inline(always)]
+pub fn session(key: &SessionKey) -> Option<*mut Session> {
+    SESSIONS.get_ptr_mut(key).map(<*mut Stored>::cast)
+}
+
+/// The segment under way: what is too large for the stack.
+#[repr(C)]
+pub struct Record {
+    /// Goes to the agent, with the payload behind it.
+    pub header: EventHeader,
+    pub payload: [u8; PAYLOAD_CHUNK],
+    /// Stays here, as what follows.
+    pub segment: Tcp,
+    /// 1: the payload begins with a greeting.
+    pub greets: u32,
+}
+
+/// One for each direction: egress runs in the context of a process, and with bottom halves off, so
+/// neither is interrupted by its own kind.
+#[map]
+pub static RECORDS: PerCpuArray<Record> = PerCpuArray::with_max_entries(2, 0);
+/// This CPU's record of `direction`.
+#[inline(always)]
+pub fn record(direction: Direction) -> Option<*mut Record> {
+    RECORDS.get_ptr_mut(direction as u32)
+}
+
+/// Room to build a session before it becomes visible. Index as for [`RECORDS`].
+#[map]
+pub static NEW_SESSION: PerCpuArray<Stored> = PerCpuArray::with_max_entries(2, 0);
+
+/// The policy; `None` cannot happen (the map has its one entry from the start).
+#[inline(always)]
+pub fn settings() -> Option<&'static Settings> {
+    SETTINGS.get(0)
+}

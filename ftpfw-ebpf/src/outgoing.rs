@@ -1,0 +1,173 @@
+//! TC egress: the server's direction of control connections, and whom this host dials.
+
+use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
+use ftpfw_common::{
+    abi::{
+        event::{Direction, Kind},
+        keys::{FlowKey, PairKey, SessionKey, TupleKey},
+        policy::port,
+    },
+    control::LOWEST_PORT,
+    packet::{self, Network, Packet, Transport, protocol},
+    reason::Reason,
+};
+
+use crate::{
+    clock,
+    cursor::PacketCursor,
+    events::{self, Detail},
+    lookup,
+    maps::{self, ARMED, OPAQUE, PORTS, Record},
+    replies, tables,
+};
+
+/// The FTP data port, which a server dials from (RFC 959 §3.3: the control port less one).
+const FTP_DATA: u16 = 20;
+
+/// What an outgoing packet is to the firewall.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Outgoing {
+    /// Nothing.
+    Other,
+    /// A segment from a control port.
+    Reply,
+    /// A SYN.
+    Dial,
+    /// A datagram whose answer comes to a protected port.
+    Datagram,
+}
+
+/// Judges an outgoing packet: a reason when it must not leave.
+#[inline(always)]
+pub fn judge(ctx: &TcContext) -> Option<Reason> {
+    let skb = ctx.skb.skb;
+    let record = maps::record(Direction::Server)?;
+    match classify(skb, record) {
+        Outgoing::Other => None,
+        Outgoing::Reply => {
+            replies::segment(skb, record);
+            None
+        }
+        Outgoing::Dial if dial(skb, record) => None,
+        Outgoing::Dial => Some(Reason::BounceOut),
+        Outgoing::Datagram => {
+            datagram(record);
+            None
+        }
+    }
+}
+
+/// Sorts a packet; what matters of it goes into the record. A function of its own, so that its
+/// stack is free again, and what the verifier knows of the headers forgotten, when the rest runs.
+#[inline(never)]
+fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
+    let cursor = PacketCursor::skb(&TcContext::new(skb));
+    let Ok(Packet { network, transport }) = packet::parse(&cursor) else {
+        return Outgoing::Other;
+    };
+    match transport {
+        Transport::Tcp(tcp) => {
+            let control = policy(tcp.source) & port::CONTROL != 0;
+            if !control && !tcp.opens() {
+                return Outgoing::Other;
+            }
+            // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.
+            unsafe {
+                (*record).segment = tcp;
+                (*record).greets = u32::from(replies::greets(&cursor, &tcp));
+            }
+            note_ends(record, &cursor, network, tcp.source, tcp.destination);
+            if control {
+                Outgoing::Reply
+            } else {
+                Outgoing::Dial
+            }
+        }
+        Transport::Udp(udp) => {
+            if policy(udp.source) & port::PROTECTED_UDP == 0 {
+                return Outgoing::Other;
+            }
+            note_ends(record, &cursor, network, udp.source, udp.destination);
+            Outgoing::Datagram
+        }
+        Transport::Other | Transport::LaterFragment => Outgoing::Other,
+    }
+}
+
+#[inline(always)]
+fn policy(port: u16) -> u32 {
+    PORTS.get(u32::from(port)).map_or(0, |entry| entry.policy())
+}
+
+/// Both ends of an outgoing packet, into the record.
+#[inline(always)]
+fn note_ends(
+    record: *mut Record,
+    cursor: &PacketCursor,
+    network: Network,
+    local_port: u16,
+    remote_port: u16,
+) {
+    let (client, server) = (network.destination(cursor), network.source(cursor));
+    // SAFETY: as in `classify`.
+    unsafe {
+        (*record).header.key = SessionKey {
+            client,
+            server,
+            client_port: remote_port,
+            server_port: local_port,
+        };
+    }
+}
+
+/// An outgoing SYN; whether it may leave.
+#[inline(never)]
+fn dial(skb: *mut __sk_buff, record: *mut Record) -> bool {
+    // SAFETY: the caller's record, a live map value that nobody writes meanwhile.
+    let key = unsafe { &(*record).header.key };
+    if key.server_port == FTP_DATA && !may_dial(key) {
+        events::send(Kind::BounceOut, 0, key, clock::coarse(), Detail::default());
+        return false;
+    }
+    if lookup::sender(skb).is_null() {
+        // No socket of this host will vouch for the answer.
+        tables::remember(&flow(key, protocol::TCP));
+    }
+    true
+}
+
+/// What the FTP data port may dial: what a session named, and any high port of a client whose
+/// session cannot be read. Anything else is a bounce (RFC 2577 §3).
+#[inline(always)]
+fn may_dial(key: &SessionKey) -> bool {
+    let tuple = TupleKey::active(key.client, key.client_port, key.server);
+    // SAFETY: one word is read.
+    if unsafe { ARMED.get(tuple) }.is_some_and(|tuple| tuple.until > clock::coarse()) {
+        return true;
+    }
+    let pair = PairKey {
+        client: key.client,
+        server: key.server,
+    };
+    key.client_port >= LOWEST_PORT && OPAQUE.get_ptr(pair).is_some()
+}
+
+/// An outgoing datagram: its answers may come in.
+#[inline(never)]
+fn datagram(record: *mut Record) {
+    // SAFETY: as in `dial`.
+    let key = unsafe { &(*record).header.key };
+    tables::remember(&flow(key, protocol::UDP));
+}
+
+#[inline(always)]
+fn flow(key: &SessionKey, protocol: u8) -> FlowKey {
+    FlowKey {
+        remote: key.client,
+        local: key.server,
+        remote_port: key.client_port,
+        local_port: key.server_port,
+        protocol: u32::from(protocol),
+    }
+}

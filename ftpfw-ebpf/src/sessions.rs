@@ -1,0 +1,215 @@
+//! Birth and end of sessions.
+
+use core::ptr;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use ftpfw_common::{
+    abi::{
+        event::{Cause, Direction, Kind},
+        keys::{PairKey, SessionKey, TupleKey},
+        policy::port,
+        values::{Mode, Session},
+    },
+    control::State,
+    reason::{Counter, Refusal},
+    stream::Sequence,
+};
+
+use crate::{
+    atomic, clock, count,
+    events::{self, Detail},
+    maps::{self, LAST_SESSION, NEW_SESSION, OPAQUE, PORTS, SESSIONS},
+    tuples,
+};
+
+/// What is known of a session at its first segment.
+pub struct Birth {
+    /// Sequence number of the client's byte that comes next.
+    pub client_next: Sequence,
+    /// Sequence number of the server's byte that comes next.
+    pub server_next: Sequence,
+    /// The connection was there before ftpfw looked.
+    pub adopted: bool,
+    /// Index of the interface.
+    pub interface: u32,
+    /// Who asks: keeps the scratch of ingress and egress apart.
+    pub direction: Direction,
+}
+
+/// Makes a session. `None` when the map is full, which is counted.
+#[inline(never)]
+pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
+    let last = LAST_SESSION.get_ptr_mut(0)?;
+    let stored = NEW_SESSION.get_ptr_mut(birth.direction as u32)?;
+    let scratch = stored.cast::<Session>();
+    let now = clock::coarse();
+    // SAFETY: the scratch is this CPU's and this direction's; zero bytes are a value of `Session`.
+    // The counter is an aligned u64 that is changed by atomics only.
+    let session = unsafe {
+        zero(scratch.cast());
+        (*scratch).id = atomic::add(last, 1) + 1;
+        &mut *scratch
+    };
+    session.born_at = now;
+    session.adopted = u32::from(birth.adopted);
+    session.interface = birth.interface;
+    session.shared.acknowledge(birth.client_next.0);
+    if birth.adopted {
+        session.shared.set(State::GREETED | State::LOGGED_IN);
+    }
+    session
+        .client
+        .start(birth.client_next, &session.shared, birth.adopted);
+    session.server.start(birth.server_next);
+    let opaque = PORTS
+        .get(u32::from(key.server_port))
+        .is_some_and(|entry| entry.policy() & port::IMPLICIT_TLS != 0);
+    if opaque {
+        session.shared.set(State::OPAQUE);
+    }
+    let id = session.id;
+    // SAFETY: as above; the borrow of the session is over.
+    if SESSIONS
+        .insert(key, unsafe { &*stored }, u64::from(BPF_NOEXIST))
+        .is_err()
+    {
+        // Another CPU was first, or the map is full.
+        let other = maps::session(key);
+        if other.is_none() {
+            count::add(Counter::Refused(Refusal::SessionsFull));
+        }
+        return other;
+    }
+    let detail = Detail {
+        number: u32::from(birth.adopted),
+        ..Detail::default()
+    };
+    events::send(Kind::Opened, id, key, now, detail);
+    if opaque {
+        became_opaque(key, id, now);
+    }
+    maps::session(key)
+}
+
+const WORDS: usize = size_of::<Session>() / size_of::<u64>();
+
+/// Zeroes a session word by word: BPF has no `memset`.
+///
+/// # Safety
+/// `words` are the words of one session.
+#[inline(always)]
+unsafe fn zero(words: *mut u64) {
+    const { assert!(size_of::<Session>() % size_of::<u64>() == 0) }
+    for at in 0..WORDS {
+        // SAFETY: the caller's. Volatile, or LLVM makes a call to `memset` of it again.
+        unsafe { ptr::write_volatile(words.add(at), 0) };
+    }
+}
+
+/// The session is TLS from here on.
+#[inline(always)]
+pub fn became_opaque(key: &SessionKey, id: u64, now: u64) {
+    let pair = PairKey {
+        client: key.client,
+        server: key.server,
+    };
+    match OPAQUE.get_ptr_mut(pair) {
+        Some(count) => {
+            // SAFETY: an aligned u64 that is changed by atomics only.
+            unsafe { atomic::add(count, 1) };
+        }
+        // Full: the client's active transfers from port 20 are refused, and counted there.
+        None => drop(OPAQUE.insert(pair, 1, 0)),
+    }
+    events::send(Kind::Opaque, id, key, now, Detail::default());
+}
+
+/// Withdraws what the session has armed and nobody claimed.
+#[inline(never)]
+pub fn withdraw(session: &Session, key: &SessionKey, cause: Cause, now: u64) {
+    let passive = session.shared.passive_port();
+    if passive != 0 {
+        withdraw_one(session.id, key, Named::passive(passive), cause, now);
+    }
+    let active = session.shared.active_port();
+    if active != 0 {
+        withdraw_one(session.id, key, Named::active(active), cause, now);
+    }
+}
+
+/// A tuple of a session, by mode and port in one word: five arguments are all that BPF passes.
+#[derive(Clone, Copy)]
+pub struct Named(u32);
+
+impl Named {
+    const ACTIVE: u32 = 1 << 16;
+
+    pub const fn passive(server_port: u16) -> Self {
+        Self(server_port as u32)
+    }
+
+    pub const fn active(client_port: u16) -> Self {
+        Self(client_port as u32 | Self::ACTIVE)
+    }
+}
+
+/// Withdraws one tuple of the session, and tells the agent if it was there.
+#[inline(never)]
+pub fn withdraw_one(id: u64, key: &SessionKey, named: Named, cause: Cause, now: u64) {
+    let port = named.0 as u16;
+    let active = named.0 & Named::ACTIVE != 0;
+    let tuple = TupleKey {
+        client: key.client,
+        server: key.server,
+        client_port: if active { port } else { 0 },
+        server_port: if active { 0 } else { port },
+    };
+    if tuples::withdraw(&tuple, id) {
+        let mode = if active { Mode::Active } else { Mode::Passive };
+        let detail = Detail {
+            port,
+            detail: mode as u8,
+            number: cause as u32,
+            direction: 0,
+        };
+        events::send(Kind::Withdrawn, id, key, now, detail);
+    }
+}
+
+/// The control connection ends: nothing is armed any more, what was is withdrawn.
+#[inline(always)]
+pub fn ends(session: &Session, key: &SessionKey, now: u64) {
+    session.shared.set(State::ENDED);
+    withdraw(session, key, Cause::ControlClosed, now);
+}
+
+/// The control connection is over.
+#[inline(always)]
+pub fn remove(session: &Session, key: &SessionKey, now: u64) {
+    let id = session.id;
+    let opaque = session.shared.state().has(State::OPAQUE);
+    ends(session, key, now);
+    if SESSIONS.remove(key).is_err() {
+        return;
+    }
+    if opaque {
+        forget_opaque(key);
+    }
+    events::send(Kind::Closed, id, key, now, Detail::default());
+}
+
+#[inline(always)]
+fn forget_opaque(key: &SessionKey) {
+    let pair = PairKey {
+        client: key.client,
+        server: key.server,
+    };
+    if let Some(count) = OPAQUE.get_ptr_mut(pair) {
+        // SAFETY: an aligned u64 that is changed by atomics only.
+        let before = unsafe { atomic::add(count, 1u64.wrapping_neg()) };
+        if before <= 1 {
+            // Already gone is as good.
+            let _ = OPAQUE.remove(pair);
+        }
+    }
+}

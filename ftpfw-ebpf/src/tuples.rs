@@ -1,0 +1,105 @@
+//! Arming, claiming and withdrawing: the only code that changes `ARMED` and `CLAIMED`.
+//!
+//! A port's armed count goes up before an entry appears and down only where its deletion
+//! succeeded, so it is never below the number of entries and exact when nothing moves.
+
+use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
+use ftpfw_common::{
+    abi::{
+        event::Kind,
+        keys::TupleKey,
+        values::{Mode, PortEntry, Tuple},
+    },
+    reason::Refusal,
+};
+
+use crate::{
+    atomic, events,
+    maps::{ARMED, CLAIMED, LAST_ARMED, PORTS, settings},
+};
+
+/// Adds to, or with its negative takes from, the armed count of a passive tuple's port.
+#[inline(always)]
+fn count(key: &TupleKey, change: u64) {
+    if !key.is_passive() {
+        return;
+    }
+    if let Some(entry) = PORTS.get_ptr_mut(u32::from(key.server_port)) {
+        // SAFETY: an aligned u64 of an array map, which user space too changes by atomics only.
+        unsafe { atomic::add(entry.cast(), change) };
+    }
+}
+
+/// Arms a tuple, or gives one that is armed already a new deadline and session.
+#[inline(always)]
+pub fn arm(key: &TupleKey, session: u64, mode: Mode, now: u64) -> Result<(), Refusal> {
+    let lifetime = settings().map_or(0, |settings| settings.tuple_lifetime);
+    let tuple = Tuple {
+        session,
+        armed_at: now,
+        until: now + lifetime,
+        mode: mode as u8,
+        reserved: [0; 7],
+    };
+    if key.is_passive()
+        && let Some(last) = LAST_ARMED.get_ptr_mut(u32::from(key.server_port))
+    {
+        // SAFETY: alive during the program. A torn write makes a later search fail, and the tuple
+        // then ends at its deadline.
+        unsafe { *last = *key };
+    }
+    count(key, PortEntry::ONE_ARMED);
+    if ARMED.insert(key, tuple, u64::from(BPF_NOEXIST)).is_ok() {
+        return Ok(());
+    }
+    count(key, PortEntry::ONE_ARMED.wrapping_neg());
+    ARMED
+        .insert(key, tuple, u64::from(BPF_EXIST))
+        .map_err(|_| Refusal::TuplesFull)
+}
+
+/// Takes a tuple that nobody claimed away from `session`; `false` if it is not there or not its.
+#[inline(always)]
+pub fn withdraw(key: &TupleKey, session: u64) -> bool {
+    // SAFETY: one word is read; should the entry be reused meanwhile, the sessions differ.
+    let owner = unsafe { ARMED.get(key) }.map(|tuple| tuple.session);
+    owner == Some(session) && remove(key)
+}
+
+/// Takes a tuple away, whosever it is.
+#[inline(always)]
+pub fn remove(key: &TupleKey) -> bool {
+    let removed = ARMED.remove(key).is_ok();
+    if removed {
+        count(key, PortEntry::ONE_ARMED.wrapping_neg());
+    }
+    removed
+}
+
+/// The connection that `key` allows is made: `connection` names both its ports.
+#[inline(always)]
+pub fn claim(key: &TupleKey, connection: &TupleKey, now: u64) {
+    // SAFETY: copied at once; an entry reused meanwhile would be another live tuple of this moment.
+    let Some(mut tuple) = unsafe { ARMED.get(key) }.copied() else {
+        return;
+    };
+    if !remove(key) {
+        return;
+    }
+    tuple.until = now;
+    // A full map costs the record of the transfer, not the transfer: its socket lets it through.
+    let _ = CLAIMED.insert(connection, tuple, 0);
+    events::data_connection(Kind::Claimed, connection, &tuple, now);
+}
+
+/// The connection is over.
+#[inline(always)]
+pub fn finish(connection: &TupleKey, now: u64) {
+    // SAFETY: as in `claim`.
+    let Some(tuple) = unsafe { CLAIMED.get(connection) }.copied() else {
+        return;
+    };
+    if CLAIMED.remove(connection).is_ok() {
+        events::data_connection(Kind::Finished, connection, &tuple, now);
+    }
+}

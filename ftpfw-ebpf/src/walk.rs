@@ -1,0 +1,338 @@
+//! One segment's new bytes through the engine, under `bpf_loop`.
+//!
+//! A loop that the verifier unrolls costs it about 1000 instructions a byte; a `bpf_loop` callback is
+//! verified once. State lives in the session's map value, bytes in the record that goes to the
+//! agent anyway.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_loop, bpf_skb_load_bytes},
+};
+use ftpfw_common::{
+    abi::{
+        event::{Cause, Direction, Kind, PAYLOAD_CHUNK},
+        keys::{SessionKey, TupleKey},
+        policy::port,
+        values::{Mode, Session},
+    },
+    control::{ClientEvent, ServerEvent, State},
+    reason::{Counter, Negotiation, Refusal},
+};
+
+use crate::{
+    clock, count,
+    events::{self, Detail},
+    lookup::{self, TCP_LISTEN},
+    maps::{PORTS, Record, settings},
+    sessions::{self, Named},
+    tuples,
+};
+
+/// What of a segment is new.
+pub struct Fresh {
+    /// Bytes of its payload that were seen before; less than it has.
+    pub skip: u32,
+    /// The daemon's socket is on this host.
+    pub local: bool,
+}
+
+/// What the callbacks see. Lives on the stack of the program.
+struct Walk {
+    skb: *mut __sk_buff,
+    session: *mut Session,
+    record: *mut Record,
+    /// Offset of the first new byte from the start of the frame.
+    offset: u32,
+    /// New bytes; at least one.
+    length: u32,
+    /// Sequence number of the first new byte.
+    sequence: u32,
+    local: u32,
+}
+
+/// Takes a segment of the client's through the engine, or only to the agent where that one opens.
+/// `record` is this direction's and holds the segment.
+#[inline(always)]
+pub fn client(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, fresh: &Fresh) {
+    let Some(mut walk) = begin(skb, session, record, fresh, Direction::Client) else {
+        return;
+    };
+    // SAFETY: the callback has the signature that bpf_loop wants and touches only what `walk` points
+    // to, all of which outlives the loop.
+    unsafe {
+        bpf_loop(
+            walk.length,
+            client_byte as *mut c_void,
+            (&raw mut walk).cast(),
+            0,
+        )
+    };
+}
+
+/// The same for a segment of the server's.
+#[inline(always)]
+pub fn server(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, fresh: &Fresh) {
+    let Some(mut walk) = begin(skb, session, record, fresh, Direction::Server) else {
+        return;
+    };
+    // SAFETY: as above.
+    unsafe {
+        bpf_loop(
+            walk.length,
+            server_byte as *mut c_void,
+            (&raw mut walk).cast(),
+            0,
+        )
+    };
+}
+
+/// The walk, unless nothing is left to do: where the agent opens, it gets the bytes, and that is all.
+#[inline(always)]
+fn begin(
+    skb: *mut __sk_buff,
+    session: *mut Session,
+    record: *mut Record,
+    fresh: &Fresh,
+    direction: Direction,
+) -> Option<Walk> {
+    let inline = settings()?.inline_opener != 0;
+    // SAFETY: the record is this CPU's and this direction's; the session is a live map value.
+    let tcp = unsafe {
+        if inline && (*session).shared.state().has(State::OPAQUE) {
+            return None;
+        }
+        let header = &mut (*record).header;
+        header.at = clock::coarse();
+        header.session = (*session).id;
+        header.kind = Kind::Payload as u16;
+        header.direction = direction as u8;
+        &(*record).segment
+    };
+    let mut walk = Walk {
+        skb,
+        session,
+        record,
+        offset: tcp.payload as u32 + fresh.skip,
+        length: tcp.payload_len() as u32 - fresh.skip,
+        sequence: tcp.sequence.wrapping_add(fresh.skip),
+        local: u32::from(fresh.local),
+    };
+    if inline {
+        return Some(walk);
+    }
+    let chunks = walk.length.div_ceil(PAYLOAD_CHUNK as u32);
+    // SAFETY: as in `client`.
+    unsafe {
+        bpf_loop(
+            chunks,
+            forward_chunk as *mut c_void,
+            (&raw mut walk).cast(),
+            0,
+        )
+    };
+    None
+}
+
+const GO_ON: i64 = 0;
+const STOP: i64 = 1;
+
+/// Loads the chunk that begins `index` bytes into the segment, and sends it to the agent.
+#[inline(always)]
+unsafe fn load_chunk(walk: &Walk, index: u32) -> bool {
+    let rest = walk.length.wrapping_sub(index) as usize;
+    // Never 0; the mask changes nothing but lets the verifier see the bounds.
+    let length = (rest.min(PAYLOAD_CHUNK).wrapping_sub(1) & (PAYLOAD_CHUNK - 1)) + 1;
+    // SAFETY: `length` is at most the size of the payload; the helper checks the packet's end.
+    unsafe {
+        let to = (&raw mut (*walk.record).payload).cast();
+        if bpf_skb_load_bytes(walk.skb.cast(), walk.offset + index, to, length as u32) != 0 {
+            return false;
+        }
+        (*walk.record).header.length = length as u16;
+        (*walk.record).header.sequence = walk.sequence.wrapping_add(index);
+    }
+    events::send_payload(walk.record, length);
+    true
+}
+
+/// The byte `index` of the segment.
+#[inline(always)]
+unsafe fn byte(walk: &Walk, index: u32) -> Option<u8> {
+    let at = index as usize % PAYLOAD_CHUNK;
+    // SAFETY: the caller's walk; `at` is inside the payload.
+    unsafe {
+        if at == 0 && !load_chunk(walk, index) {
+            return None;
+        }
+        Some((*walk.record).payload[at])
+    }
+}
+
+/// One chunk to the agent, nothing else.
+unsafe extern "C" fn forward_chunk(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: bpf_loop passes on the pointer to the walk on the program's stack.
+    let loaded = unsafe { load_chunk(&*walk, index * PAYLOAD_CHUNK as u32) };
+    if loaded { GO_ON } else { STOP }
+}
+
+/// One byte of the client's.
+unsafe extern "C" fn client_byte(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: as in `forward_chunk`. TC ingress alone writes the client's side; what it shares with
+    // egress is atomic.
+    unsafe {
+        let walk = &*walk;
+        let Some(byte) = byte(walk, index) else {
+            return STOP;
+        };
+        let shared = &(*walk.session).shared;
+        let client = &(*walk.record).header.key.client;
+        match (*walk.session).client.byte(byte, shared, client) {
+            ClientEvent::None => {}
+            ClientEvent::Arm { port, by } => arm_active(walk, port, by),
+            ClientEvent::Refused(refusal) => refuse(walk, refusal, 0),
+        }
+    }
+    GO_ON
+}
+
+/// One byte of the server's.
+unsafe extern "C" fn server_byte(index: u32, walk: *mut Walk) -> i64 {
+    // SAFETY: as in `client_byte`, with the server's side, which TC egress alone writes.
+    unsafe {
+        let walk = &*walk;
+        let Some(byte) = byte(walk, index) else {
+            return STOP;
+        };
+        let shared = &(*walk.session).shared;
+        match (*walk.session).server.byte(byte, shared) {
+            ServerEvent::None | ServerEvent::LoggedIn => {}
+            ServerEvent::ArmPassive { port, by } => arm_passive(walk, port, by),
+            ServerEvent::ArmActive { port, by } => arm_active(walk, port, by),
+            ServerEvent::WithdrawActive { port } => withdraw_active(walk, port),
+            ServerEvent::Withdraw(cause) => withdraw(walk, cause),
+            ServerEvent::Refused(refusal) => refuse(walk, refusal, 0),
+            ServerEvent::Opaque => {
+                let header = &(*walk.record).header;
+                sessions::became_opaque(&header.key, header.session, header.at);
+                return STOP;
+            }
+        }
+    }
+    GO_ON
+}
+
+/// The tuple that the reply announced, before the reply leaves.
+#[inline(never)]
+unsafe fn arm_passive(walk: &Walk, announced: u16, by: Negotiation) {
+    // SAFETY: the walk's session and record are live map values.
+    let (session, key, now) = unsafe { context(walk) };
+    if let Err(refusal) = may_arm(walk, key, announced) {
+        // SAFETY: as above.
+        return unsafe { refuse(walk, refusal, announced) };
+    }
+    sessions::withdraw(session, key, Cause::Replaced, now);
+    let tuple = TupleKey::passive(key.client, key.server, announced);
+    session.shared.set_passive_port(announced);
+    match tuples::arm(&tuple, session.id, Mode::Passive, now) {
+        Ok(()) => armed(session.id, key, announced, Mode::Passive, by, now),
+        // SAFETY: as above.
+        Err(refusal) => unsafe { refuse(walk, refusal, announced) },
+    }
+}
+
+/// What the server may dial.
+#[inline(never)]
+unsafe fn arm_active(walk: &Walk, dialled: u16, by: Negotiation) {
+    // SAFETY: the walk's session and record are live map values.
+    let (session, key, now) = unsafe { context(walk) };
+    sessions::withdraw(session, key, Cause::Replaced, now);
+    let tuple = TupleKey::active(key.client, dialled, key.server);
+    session.shared.set_active_port(dialled);
+    match tuples::arm(&tuple, session.id, Mode::Active, now) {
+        Ok(()) => armed(session.id, key, dialled, Mode::Active, by, now),
+        // SAFETY: as above.
+        Err(refusal) => unsafe { refuse(walk, refusal, dialled) },
+    }
+}
+
+#[inline(never)]
+unsafe fn withdraw_active(walk: &Walk, dialled: u16) {
+    // SAFETY: the walk's session and record are live map values.
+    let (session, key, now) = unsafe { context(walk) };
+    sessions::withdraw_one(session.id, key, Named::active(dialled), Cause::Refused, now);
+}
+
+#[inline(never)]
+unsafe fn withdraw(walk: &Walk, cause: Cause) {
+    // SAFETY: the walk's session and record are live map values.
+    let (session, key, now) = unsafe { context(walk) };
+    sessions::withdraw(session, key, cause, now);
+}
+
+/// The session, its key and the time of the segment.
+#[inline(always)]
+unsafe fn context(walk: &Walk) -> (&Session, &SessionKey, u64) {
+    // SAFETY: the caller's: session and record are live map values. Only `shared` and what never
+    // changes is read of the session.
+    unsafe {
+        (
+            &*walk.session,
+            &(*walk.record).header.key,
+            (*walk.record).header.at,
+        )
+    }
+}
+
+/// Whether an announced port is one that a tuple may open.
+#[inline(never)]
+fn may_arm(walk: &Walk, key: &SessionKey, announced: u16) -> Result<(), Refusal> {
+    let policy = PORTS
+        .get(u32::from(announced))
+        .map_or(0, |entry| entry.policy());
+    if policy & port::PROTECTED_TCP == 0 || policy & port::OPEN_TCP != 0 {
+        return Err(Refusal::NotProtected);
+    }
+    if walk.local == 0 {
+        // The daemon is behind this host, in a container: its listeners cannot be seen from here.
+        return Ok(());
+    }
+    // No connection has client port 0: only the listener can be found.
+    let listener = SessionKey {
+        client_port: 0,
+        server_port: announced,
+        ..*key
+    };
+    if lookup::state(walk.skb.cast(), &listener) == TCP_LISTEN {
+        Ok(())
+    } else {
+        Err(Refusal::NotListening)
+    }
+}
+
+#[inline(always)]
+fn armed(id: u64, key: &SessionKey, port: u16, mode: Mode, by: Negotiation, now: u64) {
+    count::add(Counter::Armed(by));
+    let detail = Detail {
+        port,
+        detail: mode as u8,
+        number: by as u32,
+        direction: 0,
+    };
+    events::send(Kind::Armed, id, key, now, detail);
+}
+
+/// A negotiation that arms nothing.
+#[inline(never)]
+unsafe fn refuse(walk: &Walk, refusal: Refusal, port: u16) {
+    // SAFETY: the walk's session and record are live map values.
+    let (session, key, now) = unsafe { context(walk) };
+    count::add(Counter::Refused(refusal));
+    let detail = Detail {
+        port,
+        number: refusal as u32,
+        ..Detail::default()
+    };
+    events::send(Kind::Refused, session.id, key, now, detail);
+}
