@@ -19,6 +19,30 @@ pub(super) struct Outstanding {
     pub port: u16,
 }
 
+/// Commands that only they can have the reply of; see [`Fifo::latest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Login,
+    Passive,
+    Auth,
+    Quit,
+}
+
+impl Class {
+    const COUNT: usize = 4;
+
+    #[inline(always)]
+    const fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Login => Some(Self::Login),
+            Kind::Pasv | Kind::Epsv | Kind::Lpsv | Kind::Spsv => Some(Self::Passive),
+            Kind::Auth => Some(Self::Auth),
+            Kind::Quit => Some(Self::Quit),
+            _ => None,
+        }
+    }
+}
+
 /// A ring with one producer (TC ingress) and one consumer (TC egress).
 ///
 /// The producer never waits and never fails: it overwrites. An entry carries its own number, so
@@ -32,6 +56,8 @@ pub struct Fifo {
     slots: [Word; CAPACITY as usize],
     /// Number of the next command.
     head: Word,
+    /// Number of the latest command of each [`Class`], plus 1; 0 for none.
+    latest: [Word; Class::COUNT],
 }
 
 impl Fifo {
@@ -55,6 +81,9 @@ impl Fifo {
             | u64::from(entry.armed) << 8
             | entry.kind as u64;
         self.slot(number).store(packed);
+        if let Some(class) = Class::of(entry.kind) {
+            self.latest[class as usize].store(u64::from(number) + 1);
+        }
         self.head.store(u64::from(number.wrapping_add(1)));
     }
 
@@ -70,5 +99,21 @@ impl Fifo {
             armed: packed >> 8 & 1 != 0,
             port: (packed >> 16) as u16,
         })
+    }
+
+    /// Number of the latest command of a class, if it is not before `tail`.
+    ///
+    /// The latest, not the oldest: where the pairing is unknown, older ones may have been answered.
+    #[inline(always)]
+    pub(super) fn latest(&self, class: Class, tail: u32) -> Option<u32> {
+        let number = match self.latest[class as usize].load() {
+            0 => return None,
+            next => (next as u32).wrapping_sub(1),
+        };
+        if number.wrapping_sub(tail).cast_signed() >= 0 {
+            Some(number)
+        } else {
+            None
+        }
     }
 }

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{
     LOWEST_PORT,
     command::Kind,
-    fifo::{self, Outstanding},
+    fifo::{Class, Outstanding},
     line::{Line, Token},
     reply::{Reply, ReplyLine, code},
     shared::{Shared, State},
@@ -154,12 +154,11 @@ impl ServerSide {
 
     /// Takes the command that a final reply answers off the FIFO.
     ///
-    /// Where the pairing is unknown, a reply that only one kind of command can have finds it again:
-    /// the oldest such command is the one. Any other reply is then nobody's.
+    /// Where the pairing is unknown, a reply that only one kind of command can have finds it again.
+    /// Any other reply is then nobody's.
     #[inline(always)]
     fn answered(&mut self, code: u16, shared: &Shared) -> Option<Outstanding> {
-        let head = shared.fifo.head();
-        if self.tail == head {
+        if self.tail == shared.fifo.head() {
             return None;
         }
         if self.unpaired == 0 {
@@ -171,23 +170,11 @@ impl ServerSide {
                 _ => self.unpaired = 1,
             }
         }
-        let mut number = self.tail;
-        if head.wrapping_sub(number) > fifo::CAPACITY {
-            number = head.wrapping_sub(fifo::CAPACITY);
-        }
-        let mut steps = 0;
-        while steps < fifo::CAPACITY && number != head {
-            if let Some(command) = shared.fifo.get(number)
-                && identifies(code, command.kind)
-            {
-                self.tail = number.wrapping_add(1);
-                self.unpaired = 0;
-                return Some(command);
-            }
-            number = number.wrapping_add(1);
-            steps += 1;
-        }
-        None
+        let number = shared.fifo.latest(answers(code)?, self.tail)?;
+        let command = shared.fifo.get(number)?;
+        self.tail = number.wrapping_add(1);
+        self.unpaired = 0;
+        Some(command)
     }
 
     #[inline(always)]
@@ -286,16 +273,16 @@ const fn is_passive(code: u16) -> bool {
     )
 }
 
-/// Whether a reply with `code` can only answer a command of `kind`.
+/// The commands that alone can have a reply with this code.
 #[inline(always)]
-const fn identifies(code: u16, kind: Kind) -> bool {
-    match code {
-        code::PASSIVE | code::LONG_PASSIVE | code::EXTENDED_PASSIVE => kind.is_passive(),
+const fn answers(code: u16) -> Option<Class> {
+    Some(match code {
+        code::PASSIVE | code::LONG_PASSIVE | code::EXTENDED_PASSIVE => Class::Passive,
         code::LOGGED_IN | code::LOGGED_IN_SECURE | code::NEED_PASSWORD | code::NEED_ACCOUNT => {
-            matches!(kind, Kind::Login)
+            Class::Login
         }
-        code::AUTH_TLS => matches!(kind, Kind::Auth),
-        code::CLOSING => matches!(kind, Kind::Quit),
-        _ => false,
-    }
+        code::AUTH_TLS => Class::Auth,
+        code::CLOSING => Class::Quit,
+        _ => return None,
+    })
 }
