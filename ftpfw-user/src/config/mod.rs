@@ -66,6 +66,10 @@ impl Config {
     /// [`InterfaceError`] for an interface that does not exist.
     pub fn resolve(args: RunArgs) -> anyhow::Result<Self> {
         let mode = supported(&args)?;
+        if !args.place.pin_dir.is_absolute() {
+            let path = args.place.pin_dir.display();
+            return Err(UsageError(format!("--pin-dir {path} is not an absolute path")).into());
+        }
         let implicit_tls = match args.implicit_tls_ports.as_slice() {
             [] if args.control_ports.contains(&DEFAULT_IMPLICIT_TLS) => Vec::new(),
             [] => vec![DEFAULT_IMPLICIT_TLS],

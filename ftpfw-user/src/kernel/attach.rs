@@ -31,7 +31,7 @@ pub struct Attached {
 /// A sentence that names the interface and the program.
 pub async fn refuse_foreign(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
     for interface in interfaces {
-        xdp::refuse_foreign(interface, &pins.interface(interface.index, &interface.name)).await?;
+        xdp::refuse_foreign(interface, pins).await?;
     }
     Ok(())
 }
@@ -84,13 +84,12 @@ pub fn attach(
     Ok(attached)
 }
 
-/// Where the links of an interface are pinned: where an earlier agent pinned them, should the
-/// interface have been renamed since.
 fn links(pins: &PinDir, interface: &Interface) -> std::path::PathBuf {
     pins.interface(interface.index, &interface.name)
 }
 
-/// An earlier agent protected interfaces that this one was not asked to protect, or that are gone.
+/// An earlier agent protected interfaces that this one was not asked to protect, or that are gone;
+/// one that was renamed since is still the same.
 fn detach_others(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
     for pinned in pins.interfaces()? {
         let wanted = interfaces

@@ -55,7 +55,7 @@ pub(super) fn attach(
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
     let pin = links.join(format!("tcx-{}", direction.name()));
-    if adopt(program, &pin) || adopt_netlink(program, direction, interface, links)? {
+    if take_over(program, &pin) || take_over_netlink(program, direction, interface, links)? {
         return Ok(());
     }
     let attached = match attach_tcx(program, direction, interface, &pin) {
@@ -76,15 +76,17 @@ pub(super) fn attach(
 
 /// Puts `program` in the place of the one behind a pinned link, atomically. `false`: there is no
 /// link, or it has lost its interface.
-fn adopt(program: &mut SchedClassifier, pin: &Path) -> bool {
+fn take_over(program: &mut SchedClassifier, pin: &Path) -> bool {
     let Ok(link) = PinnedLink::from_pin(pin) else {
         return false;
     };
     let taken = SchedClassifierLink::try_from(FdLink::from(link))
         .map_err(anyhow::Error::from)
-        .and_then(|link| Ok(program.attach_to_link(link)?));
+        .and_then(|link| Ok(program.attach_to_link(link)?))
+        // The pin holds the link; held by this process too, it would outlive its removal.
+        .and_then(|id| Ok(program.take_link(id)?));
     match taken {
-        Ok(_) => true,
+        Ok(_closed) => true,
         Err(error) => {
             tracing::debug!("{} is of no use any more: {error:#}", pin.display());
             let _already_gone = fs::remove_file(pin);
@@ -145,7 +147,7 @@ fn attach_netlink(
 }
 
 /// Puts `program` in the place of the one in a filter of an earlier agent.
-fn adopt_netlink(
+fn take_over_netlink(
     program: &mut SchedClassifier,
     direction: Direction,
     interface: &Interface,

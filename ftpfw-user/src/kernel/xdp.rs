@@ -13,6 +13,7 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
 use super::{
+    PinDir,
     pins::{AttachedMode, xdp_link},
     rollback::Rollback,
 };
@@ -103,9 +104,11 @@ fn adopt(
         }
         let taken = XdpLink::try_from(FdLink::from(link))
             .map_err(anyhow::Error::from)
-            .and_then(|link| Ok(program.attach_to_link(link)?));
+            .and_then(|link| Ok(program.attach_to_link(link)?))
+            // The pin holds the link; held by this process too, it would outlive its removal.
+            .and_then(|id| Ok(program.take_link(id)?));
         match taken {
-            Ok(_) => return Ok(Some(mode)),
+            Ok(_closed) => return Ok(Some(mode)),
             // The interface was deleted, and its index is that of another one now.
             Err(error) => {
                 tracing::debug!("{} is of no use any more: {error:#}", pin.display());
@@ -124,19 +127,21 @@ const fn accepts(choice: XdpChoice, mode: AttachedMode) -> bool {
     }
 }
 
-/// Refuses an interface that carries an XDP program other than the one behind our own link.
+/// Refuses an interface that carries an XDP program other than those behind our own links.
 ///
 /// # Errors
 ///
 /// A sentence with the program's id and name.
-pub(super) async fn refuse_foreign(interface: &Interface, links: &Path) -> anyhow::Result<()> {
+pub(super) async fn refuse_foreign(interface: &Interface, pins: &PinDir) -> anyhow::Result<()> {
     let Some(id) = attached_program(interface.index).await? else {
         return Ok(());
     };
-    if MODES
-        .into_iter()
-        .any(|mode| pinned_program(&links.join(xdp_link(mode))) == Some(id))
-    {
+    let own = pins.interfaces()?.into_iter().any(|pinned| {
+        MODES
+            .into_iter()
+            .any(|mode| pinned_program(&pinned.links.join(xdp_link(mode))) == Some(id))
+    });
+    if own {
         return Ok(());
     }
     let name = program_name(id).unwrap_or_default();
