@@ -39,7 +39,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut rollback = Rollback::begin(&pins);
     let socket = Socket::bind(&config.socket)?;
     attach::refuse_foreign(&pins, &config.interfaces).await?;
-    warn_of_listeners(&config);
+    // Under adopted state they have been unreachable all the time.
+    if !pins.in_use() {
+        warn_of_listeners(&config);
+    }
     let mut kernel = load(&config, &pins)?;
     let attached = attach::attach(
         &mut kernel,

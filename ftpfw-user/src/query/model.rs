@@ -78,12 +78,18 @@ pub struct Stats {
     pub pass: BTreeMap<&'static str, u64>,
     /// Packets that did not, by reason.
     pub drop: BTreeMap<&'static str, u64>,
+    /// Packets that only `--dry-run` let through, by the reason to drop them; what is 0 is left out.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub would_drop: BTreeMap<&'static str, u64>,
     /// Negotiations that armed a tuple, by kind.
     pub negotiations: BTreeMap<&'static str, u64>,
     /// Negotiations that armed none, by reason.
     pub refused: BTreeMap<&'static str, u64>,
     /// Records that the ring buffer had no room for.
     pub events_lost: u64,
+    /// What else happened to the followers, by kind; for people.
+    #[serde(skip)]
+    pub losses: BTreeMap<&'static str, u64>,
 }
 
 /// How ftpfw is.

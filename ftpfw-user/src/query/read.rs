@@ -107,6 +107,11 @@ pub fn stats(maps: &Maps, pins: &PinDir) -> anyhow::Result<Stats> {
         interfaces: interfaces(pins)?,
         pass: verdicts(true),
         drop: verdicts(false),
+        would_drop: Reason::ALL
+            .iter()
+            .map(|reason| (reason.name(), counters.get(Counter::WouldDrop(*reason))))
+            .filter(|(_, number)| *number != 0)
+            .collect(),
         negotiations: Negotiation::ALL
             .iter()
             .map(|kind| (kind.name(), counters.get(Counter::Armed(*kind))))
@@ -116,6 +121,10 @@ pub fn stats(maps: &Maps, pins: &PinDir) -> anyhow::Result<Stats> {
             .map(|refusal| (refusal.name(), counters.get(Counter::Refused(*refusal))))
             .collect(),
         events_lost: counters.get(Counter::Lost(Loss::EventsLost)),
+        losses: Loss::ALL
+            .iter()
+            .map(|loss| (loss.name(), counters.get(Counter::Lost(*loss))))
+            .collect(),
     })
 }
 

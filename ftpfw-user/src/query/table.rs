@@ -115,8 +115,10 @@ pub fn stats(stats: &Stats) -> String {
     let groups = [
         ("passed", &stats.pass),
         ("dropped", &stats.drop),
+        ("would drop", &stats.would_drop),
         ("armed", &stats.negotiations),
         ("refused", &stats.refused),
+        ("follower", &stats.losses),
     ];
     for (group, counters) in groups {
         let mut first = true;
@@ -125,13 +127,6 @@ pub fn stats(stats: &Stats) -> String {
             table.add_row([group.to_owned(), (*name).to_owned(), count(*number)]);
             first = false;
         }
-    }
-    if stats.events_lost != 0 {
-        table.add_row([
-            "lost".to_owned(),
-            "events".to_owned(),
-            count(stats.events_lost),
-        ]);
     }
     if table.row_iter().next().is_none() {
         return "nothing counted yet".to_owned();
