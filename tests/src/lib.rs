@@ -18,4 +18,5 @@ pub mod reply;
 pub mod report;
 pub mod server;
 pub mod sockets;
+pub mod transcript;
 pub mod wait;

@@ -113,7 +113,7 @@ impl ClientSide {
         if self.line.is_partial() {
             return ClientEvent::None;
         }
-        if self.line.is_empty() {
+        if self.line.is_blank() {
             // Some servers answer an empty line, some do not.
             unknown(shared);
             return ClientEvent::None;

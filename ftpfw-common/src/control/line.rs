@@ -10,6 +10,7 @@ pub(super) const MAX_LINE: u16 = 512;
 const TOO_LONG: u8 = 1;
 const NUL: u8 = 1 << 1;
 const PARTIAL: u8 = 1 << 2;
+const TEXT: u8 = 1 << 3;
 
 /// What a byte is to the line that it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,9 @@ impl Line {
             // CR NUL is a carriage return inside a line (RFC 854), and no line end.
             self.flags |= NUL;
         }
+        if byte != b'\r' && byte != b' ' {
+            self.flags |= TEXT;
+        }
         if self.length >= MAX_LINE {
             self.flags |= TOO_LONG;
         } else {
@@ -62,10 +66,10 @@ impl Line {
         }
     }
 
-    /// Whether nothing of the line has been seen.
+    /// Whether the line says nothing.
     #[inline(always)]
-    pub(super) const fn is_empty(&self) -> bool {
-        self.length == 0
+    pub(super) const fn is_blank(&self) -> bool {
+        self.flags & TEXT == 0
     }
 
     /// Whether the line began before the follower looked.

@@ -9,6 +9,8 @@
 
 mod client;
 mod command;
+#[cfg(not(target_arch = "bpf"))]
+mod dialogue;
 mod eprt;
 mod extended;
 mod fifo;
@@ -22,6 +24,8 @@ mod word;
 
 pub use client::{ClientEvent, ClientSide};
 pub use command::Kind;
+#[cfg(not(target_arch = "bpf"))]
+pub use dialogue::{Conclusion, Dialogue};
 pub use server::{ServerEvent, ServerSide};
 pub use shared::{Shared, State};
 

@@ -154,24 +154,31 @@ impl ServerSide {
 
     /// Takes the command that a final reply answers off the FIFO.
     ///
-    /// Where the pairing is unknown, a reply that only one kind of command can have finds it again.
-    /// Any other reply is then nobody's.
+    /// Where the pairing is unknown, a reply finds it again if only one kind of command can have it,
+    /// or if one command is outstanding. Any other reply is then nobody's.
     #[inline(always)]
     fn answered(&mut self, code: u16, shared: &Shared) -> Option<Outstanding> {
-        if self.tail == shared.fifo.head() {
+        let head = shared.fifo.head();
+        if self.tail == head {
             return None;
         }
-        if self.unpaired == 0 {
-            let number = self.tail;
+        let mut number = self.tail;
+        let mut command = shared.fifo.get(number);
+        if self.unpaired == 0 && command.is_none_or(|it| it.kind == Kind::Unknown) {
+            // The mark itself, or a command that 16 later ones have overwritten.
+            self.unpaired = 1;
             self.tail = number.wrapping_add(1);
-            match shared.fifo.get(number) {
-                Some(command) if command.kind != Kind::Unknown => return Some(command),
-                // The mark itself, or a command that 16 later ones have overwritten.
-                _ => self.unpaired = 1,
-            }
+            number = self.tail;
+            command = shared.fifo.get(number);
         }
-        let number = shared.fifo.latest(answers(code)?, self.tail)?;
-        let command = shared.fifo.get(number)?;
+        if self.unpaired != 0 && number.wrapping_add(1) != head {
+            number = shared.fifo.latest(answers(code)?, self.tail)?;
+            command = shared.fifo.get(number);
+        }
+        let command = command?;
+        if !plausible(code, command.kind) {
+            return None;
+        }
         self.tail = number.wrapping_add(1);
         self.unpaired = 0;
         Some(command)
@@ -271,6 +278,17 @@ const fn is_passive(code: u16) -> bool {
         code,
         code::PASSIVE | code::LONG_PASSIVE | code::EXTENDED_PASSIVE
     )
+}
+
+/// Whether a command can have this reply at all. One that it cannot have is nobody's, and the
+/// command stays outstanding: the server owes one reply more than it was seen to get commands.
+#[inline(always)]
+const fn plausible(code: u16, kind: Kind) -> bool {
+    match kind {
+        Kind::Pasv | Kind::Epsv | Kind::Lpsv | Kind::Spsv => is_passive(code) || code >= 400,
+        Kind::Unknown => false,
+        _ => true,
+    }
 }
 
 /// The commands that alone can have a reply with this code.

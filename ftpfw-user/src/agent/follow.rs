@@ -6,12 +6,12 @@ use ftpfw_common::{
         keys::{SessionKey, TupleKey},
         values::Mode,
     },
+    control::Conclusion,
     reason::Refusal,
 };
 use tracing::{debug, error, info, warn};
 
 use super::{
-    engine::Conclusion,
     narrate,
     opener::Opener,
     sessions::{Session, Sessions},

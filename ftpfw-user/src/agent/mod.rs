@@ -1,7 +1,6 @@
 //! The agent: follows what the programs tell, keeps house in the maps, answers questions.
 
 pub mod api;
-mod engine;
 mod follow;
 mod lines;
 mod narrate;
@@ -117,12 +116,13 @@ impl Agent {
     }
 }
 
-/// SIGINT and SIGTERM. From the moment this exists they no longer kill: what is half attached is
+/// SIGINT, SIGTERM and SIGHUP. From the moment this exists they no longer kill: what is half attached is
 /// finished first, and then taken back.
 #[derive(Debug)]
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl StopSignals {
@@ -135,6 +135,7 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -143,6 +144,7 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

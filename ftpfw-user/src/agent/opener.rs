@@ -12,10 +12,11 @@ use ftpfw_common::{
         policy::port as bits,
         values::Mode,
     },
+    control::Conclusion,
     reason::Refusal,
 };
 
-use super::{engine::Conclusion, narrate};
+use super::narrate;
 use crate::kernel::tuples::{Arming, Tuples};
 
 /// What a session has armed and may have to withdraw: one tuple of each kind at most.

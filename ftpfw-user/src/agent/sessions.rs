@@ -8,17 +8,12 @@ use ftpfw_common::{
         event::{Direction, EventHeader},
         keys::SessionKey,
     },
-    control::State,
+    control::{Conclusion, Dialogue, State},
     reason::Refusal,
     stream::Sequence,
 };
 
-use super::{
-    engine::{Conclusion, Engine},
-    lines::Lines,
-    stream::Record,
-    text,
-};
+use super::{lines::Lines, stream::Record, text};
 use crate::{kernel::clock::ms_between, query::model::SessionRow};
 
 /// Refusals whose event has not come yet: more than a segment of commands can hold is not kept.
@@ -43,7 +38,7 @@ pub struct Session {
     pub transfers: u64,
     /// Bytes of commands and of replies.
     pub bytes: [u64; 2],
-    engine: Engine,
+    engine: Dialogue,
     lines: [Lines; 2],
     /// The name in the last USER.
     asked_user: Option<String>,
@@ -54,7 +49,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session as its first event tells it; `partial` as in [`Engine::new`].
+    /// A session as its first event tells it; `partial` as in [`Dialogue::new`].
     #[must_use]
     pub fn new(id: u64, key: SessionKey, born_at: u64, adopted: bool, partial: bool) -> Self {
         let mut lines: [Lines; 2] = Default::default();
@@ -70,7 +65,7 @@ impl Session {
             last_command: None,
             transfers: 0,
             bytes: [0; 2],
-            engine: Engine::new(adopted, partial),
+            engine: Dialogue::new(adopted, partial),
             lines,
             asked_user: None,
             last_reply: None,
@@ -85,7 +80,7 @@ impl Session {
     pub fn taken_over(key: SessionKey, session: &abi::values::Session, logged_in: bool) -> Self {
         let state = session.shared.state();
         let mut taken = Self::new(session.id, key, session.born_at, session.adopted != 0, true);
-        taken.engine = Engine::new(logged_in || state.has(State::LOGGED_IN), true);
+        taken.engine = Dialogue::new(logged_in || state.has(State::LOGGED_IN), true);
         taken.engine.set_opaque(state.has(State::OPAQUE));
         taken
     }
@@ -97,7 +92,7 @@ impl Session {
     }
 
     /// The engine, to tell it what the kernel found out.
-    pub const fn engine(&mut self) -> &mut Engine {
+    pub const fn engine(&mut self) -> &mut Dialogue {
         &mut self.engine
     }
 

@@ -1,13 +1,17 @@
-//! The control-connection engine of `ftpfw-common`, over what the ring buffer brings of one session.
+//! Both directions of one session in one place, for hosts: the agent, replay, tests and fuzzers.
+//!
+//! The kernel has no such thing: there the two directions run on different CPUs, and the programs
+//! `commands` and `replies` take them through the same engine.
 
-use ftpfw_common::{
-    Address,
+use zerocopy::FromZeros as _;
+
+use super::{ClientEvent, ClientSide, ServerEvent, ServerSide, Shared, State};
+use crate::{
     abi::event::{Cause, Direction},
-    control::{ClientEvent, ClientSide, ServerEvent, ServerSide, Shared, State},
+    address::Address,
     reason::{Negotiation, Refusal},
     stream::{Placement, Sequence, place},
 };
-use zerocopy::FromZeros as _;
 
 /// What some bytes came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub enum Conclusion {
 
 /// Both directions of one session.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Dialogue {
     shared: Shared,
     client: ClientSide,
     server: ServerSide,
@@ -54,8 +58,8 @@ pub struct Engine {
     adopted: bool,
 }
 
-impl Engine {
-    /// An engine for a session that is just born or, `adopted`, was met in the middle. `partial`:
+impl Dialogue {
+    /// A dialogue that is just born or, `adopted`, was met in the middle. `partial`:
     /// the first bytes that come may not be the first that were sent.
     #[must_use]
     pub fn new(adopted: bool, partial: bool) -> Self {
@@ -94,7 +98,7 @@ impl Engine {
     }
 
     /// Takes bytes that begin at `sequence`. `conclude` hears what they come to, with the number of
-    /// bytes taken when they did. Where bytes are missing, the engine starts over at the next line.
+    /// bytes taken when they did. Where bytes are missing, it starts over at the next line.
     pub fn take(
         &mut self,
         direction: Direction,
@@ -133,7 +137,7 @@ impl Engine {
     }
 
     fn start(&mut self, direction: Direction, sequence: Sequence) {
-        if !std::mem::take(&mut self.unstarted[direction as usize]) {
+        if !core::mem::take(&mut self.unstarted[direction as usize]) {
             return;
         }
         match direction {
@@ -179,7 +183,7 @@ mod tests {
     const CLIENT: Address = Address::v4([192, 0, 2, 7]);
 
     /// Plays `(direction, text)`, each text one record, and collects the conclusions.
-    fn play(engine: &mut Engine, script: &[(Direction, &str)]) -> Vec<Conclusion> {
+    fn play(engine: &mut Dialogue, script: &[(Direction, &str)]) -> Vec<Conclusion> {
         let mut next = [Sequence(1000), Sequence(u32::MAX - 20)];
         let mut concluded = Vec::new();
         for (direction, text) in script {
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn a_passive_negotiation() {
         let concluded = play(
-            &mut Engine::new(false, false),
+            &mut Dialogue::new(false, false),
             &[
                 (Server, "220 hello\r\n"),
                 (Client, "USER alice\r\n"),
@@ -223,7 +227,7 @@ mod tests {
     #[test]
     fn a_reply_that_nothing_asked_for_arms_nothing() {
         let concluded = play(
-            &mut Engine::new(true, false),
+            &mut Dialogue::new(true, false),
             &[
                 (Client, "NOOP\r\n"),
                 (Server, "227 Entering Passive Mode (10,0,0,1,195,81)\r\n"),
@@ -240,7 +244,7 @@ mod tests {
     fn after_a_loss_nothing_counts_before_the_next_line() {
         // The first record that comes is the second half of `200 you wrote: 227 Entering …`.
         let concluded = play(
-            &mut Engine::new(true, true),
+            &mut Dialogue::new(true, true),
             &[
                 (Client, "PASV\r\n"),
                 (Server, "227 Entering Passive Mode (10,0,0,1,195,81)\r\n"),
