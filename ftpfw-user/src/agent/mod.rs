@@ -79,8 +79,12 @@ impl Agent {
         settings: Settings,
         socket: Socket,
     ) -> anyhow::Result<Self> {
-        let opener = (settings.inline_opener == 0).then(|| Opener::new(settings.tuple_lifetime));
-        let mut follower = Follower::new(kernel.maps().tuples()?, opener);
+        let tuples = kernel.maps().tuples()?;
+        let opener = match settings.inline_opener {
+            0 => Some(Opener::new(settings.tuple_lifetime, &tuples.all()?)),
+            _ => None,
+        };
+        let mut follower = Follower::new(tuples, opener);
         for (key, session) in kernel.maps().sessions()? {
             follower.take_over(key, &session);
         }
@@ -116,8 +120,8 @@ impl Agent {
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP. From the moment this exists they no longer kill: what is half attached is
-/// finished first, and then taken back.
+/// SIGINT, SIGTERM and SIGHUP. From the moment this exists they no longer kill: what is half
+/// attached is finished first, and then taken back.
 #[derive(Debug)]
 pub struct StopSignals {
     interrupt: Signal,
@@ -151,11 +155,12 @@ impl StopSignals {
 
 /// Takes events for ever.
 async fn follow(shared: &Shared, events: &mut EventStream) -> anyhow::Result<()> {
-    let lost = Counter::Lost(Loss::EventsLost);
-    let mut lost_before = shared.maps.counters()?.get(lost);
+    let counters = shared.maps.counter_map()?;
+    let lost = || counters.get(Counter::Lost(Loss::EventsLost));
+    let mut lost_before = lost()?;
     loop {
         let records = events.batch().await?;
-        let lost_now = shared.maps.counters()?.get(lost);
+        let lost_now = lost()?;
         if lost_now > lost_before {
             warn!(
                 "{} events lost: the ring buffer was full",

@@ -10,7 +10,7 @@ use ftpfw_common::{
         event::Cause,
         keys::{SessionKey, TupleKey},
         policy::port as bits,
-        values::Mode,
+        values::{Mode, Tuple},
     },
     control::Conclusion,
     reason::Refusal,
@@ -34,13 +34,20 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// An opener whose tuples live for `lifetime`, ns.
+    /// An opener whose tuples live for `lifetime`, ns, and which answers for those that are `armed`
+    /// already: an earlier agent armed them.
     #[must_use]
-    pub fn new(lifetime: u64) -> Self {
-        Self {
-            lifetime,
-            held: HashMap::new(),
+    pub fn new(lifetime: u64, armed: &[(TupleKey, Tuple)]) -> Self {
+        let mut held: HashMap<u64, Held> = HashMap::new();
+        for (key, tuple) in armed {
+            let held = held.entry(tuple.session).or_default();
+            if key.is_passive() {
+                held.passive = Some(key.server_port);
+            } else {
+                held.active = Some(key.client_port);
+            }
         }
+        Self { lifetime, held }
     }
 
     /// Does what `session` came to. Returns a line for each thing done; `Err` for a refusal.

@@ -213,17 +213,42 @@ impl Maps {
         Ok(found.into_iter().collect())
     }
 
-    /// All counters, summed over CPUs, by [`Counter::index`].
+    /// All counters at this moment.
     ///
     /// # Errors
     ///
     /// Those of the map.
     pub fn counters(&self) -> anyhow::Result<Counters> {
-        let map: PerCpuArray<MapData, u64> = self.view(abi::maps::COUNTERS)?;
-        let sum = |index| Ok(map.get(&index, 0)?.iter().sum());
-        Ok(Counters(
-            (0..map.len()).map(sum).collect::<Result<_, MapError>>()?,
-        ))
+        let map = self.counter_map()?;
+        let values = (0..map.0.len()).map(|index| map.sum(index));
+        Ok(Counters(values.collect::<Result<_, MapError>>()?))
+    }
+
+    /// `COUNTERS`, for looking at one of them again and again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn counter_map(&self) -> anyhow::Result<CounterMap> {
+        Ok(CounterMap(self.view(abi::maps::COUNTERS)?))
+    }
+}
+
+/// The map of counters.
+pub struct CounterMap(PerCpuArray<MapData, u64>);
+
+impl CounterMap {
+    /// One counter, summed over CPUs.
+    ///
+    /// # Errors
+    ///
+    /// Those of the map.
+    pub fn get(&self, counter: Counter) -> Result<u64, MapError> {
+        self.sum(counter.index())
+    }
+
+    fn sum(&self, index: u32) -> Result<u64, MapError> {
+        Ok(self.0.get(&index, 0)?.iter().sum())
     }
 }
 

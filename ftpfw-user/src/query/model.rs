@@ -125,3 +125,82 @@ pub struct AgentRow {
     /// Whether it only counts.
     pub dry_run: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Names in JSON are stable: a script of somebody's reads them.
+    #[test]
+    fn tuples_and_sessions_have_the_names_of_the_design() {
+        let tuple = TupleRow {
+            client: "192.0.2.7".parse().unwrap(),
+            client_port: None,
+            server: "2001:db8::1".parse().unwrap(),
+            port: Some(50_001),
+            mode: "passive".to_owned(),
+            state: "armed".to_owned(),
+            session: Some(3),
+            age_ms: 20,
+            expires_in_ms: Some(119_980),
+        };
+        assert_eq!(
+            serde_json::to_value(&tuple).unwrap(),
+            json!({
+                "client": "192.0.2.7", "client_port": null, "server": "2001:db8::1", "port": 50001,
+                "mode": "passive", "state": "armed", "session": 3, "age_ms": 20,
+                "expires_in_ms": 119_980,
+            }),
+        );
+        let session = SessionRow {
+            id: 3,
+            client: "192.0.2.7".parse().unwrap(),
+            client_port: 40_000,
+            server: "192.0.2.1".parse().unwrap(),
+            server_port: 21,
+            user: None,
+            state: "greeted".to_owned(),
+            tls: false,
+            adopted: true,
+            last_command: Some("USER alice".to_owned()),
+            transfers: 0,
+            bytes_in: 12,
+            bytes_out: 20,
+            age_ms: 5,
+        };
+        assert_eq!(
+            serde_json::to_value(&session).unwrap(),
+            json!({
+                "id": 3, "client": "192.0.2.7", "client_port": 40000, "server": "192.0.2.1",
+                "server_port": 21, "user": null, "state": "greeted", "tls": false, "adopted": true,
+                "last_command": "USER alice", "transfers": 0, "bytes_in": 12, "bytes_out": 20,
+                "age_ms": 5,
+            }),
+        );
+    }
+
+    #[test]
+    fn stats_have_the_names_of_the_design_and_no_others() {
+        let stats = Stats {
+            interfaces: vec![InterfaceRow {
+                name: "eth0".to_owned(),
+                mode: "native".to_owned(),
+            }],
+            pass: BTreeMap::from([("socket", 7)]),
+            drop: BTreeMap::from([("not-armed", 2)]),
+            would_drop: BTreeMap::new(),
+            negotiations: BTreeMap::from([("pasv", 1)]),
+            refused: BTreeMap::from([("bounce", 0)]),
+            events_lost: 0,
+            losses: BTreeMap::from([("gap", 1)]),
+        };
+        let expected: Value = json!({
+            "interfaces": [{"name": "eth0", "mode": "native"}],
+            "pass": {"socket": 7}, "drop": {"not-armed": 2}, "negotiations": {"pasv": 1},
+            "refused": {"bounce": 0}, "events_lost": 0,
+        });
+        assert_eq!(serde_json::to_value(&stats).unwrap(), expected);
+    }
+}
