@@ -1,29 +1,16 @@
 //! Taking everything out of the kernel again.
 
-use std::{
-    collections::HashSet,
-    fs,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, bail};
-use aya::programs::{
-    links::{FdLink, PinnedLink},
-    loaded_links,
-};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::{
-    PinDir,
+    PinDir, link,
     maps::PINNED,
     pins::{self, PinnedInterface},
     tc,
 };
-
-/// How long the kernel may take to detach what nothing refers to any more.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Removes all links and maps that are pinned here. Whether there was anything.
 ///
@@ -36,16 +23,14 @@ pub fn everything(pins: &PinDir) -> anyhow::Result<bool> {
     }
     refuse_other_file_system(pins.path())?;
     let mut found = pins.in_use();
-    let mut gone = HashSet::new();
-    for interface in pins.interfaces()? {
+    for pinned in pins.interfaces()? {
         found = true;
-        gone.extend(remove_links(&interface.links)?);
+        interface(&pinned)?;
     }
     found |= pins.sockets_link().exists();
-    gone.extend(remove_link(&pins.sockets_link())?);
+    remove_link(&pins.sockets_link())?;
     maps(pins)?;
     pins.remove_directories();
-    wait_until_gone(&gone);
     Ok(found)
 }
 
@@ -56,9 +41,15 @@ pub fn everything(pins: &PinDir) -> anyhow::Result<bool> {
 ///
 /// When a link cannot be removed.
 pub fn interface(interface: &PinnedInterface) -> anyhow::Result<()> {
-    let gone = remove_links(&interface.links)?;
-    wait_until_gone(&gone);
-    Ok(())
+    let directory = &interface.links;
+    let mut links = pins::list(directory)?;
+    let is_filter = |link: &Path| {
+        link.file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"xdp"))
+    };
+    links.sort_by_key(|link| !is_filter(link));
+    links.iter().try_for_each(|link| remove_link(link))?;
+    fs::remove_dir(directory).with_context(|| format!("cannot remove {}", directory.display()))
 }
 
 /// Removes the pins of the maps. Programs that use them keep them.
@@ -79,55 +70,22 @@ fn refuse_other_file_system(path: &Path) -> anyhow::Result<()> {
     )
 }
 
-fn remove_links(directory: &Path) -> anyhow::Result<HashSet<u32>> {
-    let mut links = pins::list(directory)?;
-    links.sort_by_key(|link| {
-        !link
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"xdp"))
-    });
-    let mut gone = HashSet::new();
-    for link in links {
-        gone.extend(remove_link(&link)?);
+/// Detaches what is pinned at `path`, and removes the pin. Packets pass when this returns.
+pub(super) fn remove_link(path: &Path) -> anyhow::Result<()> {
+    let detached = match tc::detach_netlink(path)? {
+        true => Ok(()),
+        false => link::detach(path),
+    };
+    match detached {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        detached => detached.with_context(|| format!("cannot detach {}", path.display()))?,
     }
-    fs::remove_dir(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
-    Ok(gone)
-}
-
-/// Unpins a link; its id, if it is one.
-fn remove_link(path: &Path) -> anyhow::Result<Option<u32>> {
-    tc::detach_netlink(path)
-        .with_context(|| format!("cannot remove the filter {}", path.display()))?;
-    let id = PinnedLink::from_pin(path)
-        .ok()
-        .and_then(|link| Some(FdLink::from(link).info().ok()?.id()));
-    remove_file(path)?;
-    Ok(id)
+    remove_file(path)
 }
 
 fn remove_file(path: &Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.with_context(|| format!("cannot remove {}", path.display())),
     }
-}
-
-/// The kernel frees a link some time after its last reference; whoever comes back from `detach`
-/// may expect that packets pass.
-fn wait_until_gone(ids: &HashSet<u32>) {
-    let deadline = Instant::now() + PATIENCE;
-    while still_there(ids) {
-        if Instant::now() > deadline {
-            tracing::warn!("the kernel still holds a link: another process has it open");
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn still_there(ids: &HashSet<u32>) -> bool {
-    !ids.is_empty()
-        && loaded_links()
-            .map_while(Result::ok)
-            .any(|link| ids.contains(&link.id()))
 }

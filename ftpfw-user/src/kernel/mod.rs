@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod clock;
 pub mod detach;
+mod link;
 pub mod lock;
 pub mod maps;
 pub mod pins;

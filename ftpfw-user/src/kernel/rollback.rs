@@ -1,11 +1,8 @@
 //! Undoing an attach that failed half-way.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::{PinDir, detach, tc};
+use super::{PinDir, detach};
 
 /// Remembers what this run put into the kernel and takes it out again unless it is told to keep it.
 ///
@@ -45,9 +42,7 @@ impl Rollback {
 impl Drop for Rollback {
     fn drop(&mut self) {
         for path in self.made.drain(..).rev() {
-            let removed = tc::detach_netlink(&path)
-                .and_then(|()| fs::remove_file(&path).map_err(anyhow::Error::from));
-            if let Err(error) = removed {
+            if let Err(error) = detach::remove_link(&path) {
                 tracing::error!("cannot take back {}: {error:#}", path.display());
             }
         }

@@ -169,20 +169,20 @@ fn take_over_netlink(
     Ok(false)
 }
 
-/// Removes the filter that the pin at `path` stands for; does nothing for any other pin.
-pub(super) fn detach_netlink(path: &Path) -> anyhow::Result<()> {
+/// Removes the filter that the pin at `path` stands for; `false` for any other pin.
+pub(super) fn detach_netlink(path: &Path) -> anyhow::Result<bool> {
     let Some(filter) = Filter::from_pin(path) else {
-        return Ok(());
+        return Ok(false);
     };
     let index = path
         .parent()
         .and_then(|links| links.file_name()?.to_str()?.split_once('-')?.0.parse().ok())
         .context("a pin outside of an interface's directory")?;
-    let Ok(name) = nix::net::if_::if_indextoname(index) else {
-        return Ok(());
-    };
-    drop(filter.link(&name.to_string_lossy())?);
-    Ok(())
+    // Without its interface the filter is gone too.
+    if let Ok(name) = nix::net::if_::if_indextoname(index) {
+        drop(filter.link(&name.to_string_lossy())?);
+    }
+    Ok(true)
 }
 
 /// A filter of the clsact qdisc, as the name of its pin has it.

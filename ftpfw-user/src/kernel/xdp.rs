@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
 use super::{
-    PinDir,
+    PinDir, detach,
     pins::{AttachedMode, xdp_link},
     rollback::Rollback,
 };
@@ -99,7 +99,7 @@ fn adopt(
                 interface.name,
                 mode.name(),
             );
-            link.unpin()?;
+            detach::remove_link(&pin)?;
             continue;
         }
         let taken = XdpLink::try_from(FdLink::from(link))
