@@ -47,7 +47,7 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     // The counter is an aligned u64 that is changed by atomics only.
     let session = unsafe {
         zero(scratch.cast());
-        (*scratch).id = atomic::add(last, 1) + 1;
+        (*scratch).id = atomic::fetch_add(last, 1) + 1;
         &mut *scratch
     };
     session.born_at = now;
@@ -206,7 +206,7 @@ fn forget_opaque(key: &SessionKey) {
     };
     if let Some(count) = OPAQUE.get_ptr_mut(pair) {
         // SAFETY: an aligned u64 that is changed by atomics only.
-        let before = unsafe { atomic::add(count, 1u64.wrapping_neg()) };
+        let before = unsafe { atomic::fetch_add(count, 1u64.wrapping_neg()) };
         if before <= 1 {
             // Already gone is as good.
             let _ = OPAQUE.remove(pair);
