@@ -1,6 +1,5 @@
 //! The eBPF object by itself: building it, linting it, looking into it.
 
-use std::collections::HashMap;
 use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,12 +24,26 @@ pub fn build_and_report() -> Result<()> {
     println!("building with {toolchain}");
     let object = build(&toolchain)?;
     println!("{}", object.display());
-    for (name, section, size) in programs(&object)? {
+    let (subprograms, programs): (Vec<_>, Vec<_>) = functions(&object)?
+        .into_iter()
+        .partition(|function| function.section == ".text");
+    for Function {
+        name,
+        section,
+        bytes,
+    } in programs
+    {
         println!(
-            "  {name:<24} {section:<40} {:>6} instructions",
-            size / INSTRUCTION
+            "  {name:<12} {section:<12} {:>5} instructions",
+            bytes / INSTRUCTION
         );
     }
+    let bytes: u64 = subprograms.iter().map(|function| function.bytes).sum();
+    println!(
+        "  {:<25} {:>5} instructions",
+        format!("{} subprograms", subprograms.len()),
+        bytes / INSTRUCTION
+    );
     Ok(())
 }
 
@@ -72,27 +85,30 @@ fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(built.object)
 }
 
-/// The programs of an object: name, section, bytes. A subprogram lies in `.text`.
-fn programs(object: &Path) -> Result<Vec<(String, String, u64)>> {
+/// A function of the object. Programs have sections of their own, subprograms share `.text`.
+struct Function {
+    section: String,
+    name: String,
+    bytes: u64,
+}
+
+fn functions(object: &Path) -> Result<Vec<Function>> {
     let bytes = fs::read(object).with_context(|| format!("read {}", object.display()))?;
     let file =
         ::object::File::parse(&*bytes).with_context(|| format!("parse {}", object.display()))?;
-    let sections: HashMap<_, _> = file
-        .sections()
-        .map(|section| Ok((section.index(), section.name()?.to_owned())))
-        .collect::<Result<_, ::object::Error>>()?;
-    let mut programs = Vec::new();
-    for symbol in file
-        .symbols()
-        .filter(|symbol| symbol.kind() == SymbolKind::Text)
-    {
-        let section = symbol
-            .section_index()
-            .and_then(|index| sections.get(&index));
-        if let (Some(section), true) = (section, symbol.size() > 0) {
-            programs.push((symbol.name()?.to_owned(), section.clone(), symbol.size()));
+    let mut functions = Vec::new();
+    for symbol in file.symbols() {
+        if symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
+            continue;
         }
+        let Some(section) = symbol.section_index() else {
+            continue;
+        };
+        functions.push(Function {
+            section: file.section_by_index(section)?.name()?.to_owned(),
+            name: symbol.name()?.to_owned(),
+            bytes: symbol.size(),
+        });
     }
-    programs.sort_by(|left, right| (&left.1, &left.0).cmp(&(&right.1, &right.0)));
-    Ok(programs)
+    Ok(functions)
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that a developer or CI does with this repository.
 
 mod ci;
+mod demo;
 mod ebpf;
 #[path = "../../ftpfw-user/build/object.rs"]
 mod object;
@@ -11,6 +12,8 @@ mod test;
 mod toolchain;
 mod workspace;
 
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +29,12 @@ struct Cli {
 enum Task {
     /// Install what building and testing need, as far as it is missing
     Setup,
+    /// Show ftpfw at work between three network namespaces
+    Demo {
+        /// The FTP server
+        #[arg(long, value_enum, default_value = "embedded")]
+        server: demo::Server,
+    },
     /// Compile the eBPF object and print the sizes of its programs
     BuildEbpf,
     /// Build everything and run all tests
@@ -38,8 +47,9 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().task {
+    let done = match Cli::parse_from(arguments()).task {
         Task::Setup => setup::everything(),
+        Task::Demo { server } => demo::run(server),
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
         Task::Ci => ci::run(),
@@ -51,4 +61,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The arguments, without the `--` of `cargo xtask demo -- --server vsftpd`: that habit comes from
+/// `cargo run`, and after it clap would take `--server` for a positional argument.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = env::args_os().collect();
+    if arguments.get(1).is_some_and(|task| task == "demo") {
+        arguments.retain(|argument| argument != "--");
+    }
+    arguments
 }
