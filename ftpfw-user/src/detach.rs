@@ -1,6 +1,9 @@
 //! `ftpfw detach`.
 
+use std::io::{self, Write as _};
+
 use crate::{
+    agent::api,
     cli::DetachArgs,
     kernel::{PinDir, detach, requirements},
     run::refuse_while_locked,
@@ -19,14 +22,16 @@ pub fn detach(args: &DetachArgs) -> anyhow::Result<()> {
         None => detach::everything(&pins)?,
         Some(name) => one(&pins, name)?,
     };
-    println!(
-        "{}",
-        if found {
-            "detached"
-        } else {
-            "nothing to detach"
-        }
-    );
+    if !pins.in_use() {
+        api::forget(&args.place.socket);
+    }
+    // Nobody may be reading; the work is done.
+    let said = if found {
+        "detached"
+    } else {
+        "nothing to detach"
+    };
+    let _unread = writeln!(io::stdout(), "{said}");
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! The command `ftpfw`.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use ftpfw_user::{cli::Cli, config::UsageError, execute, logging};
@@ -15,7 +18,8 @@ async fn main() -> ExitCode {
     match execute(cli.command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ftpfw: {error:#}");
+            // `eprintln!` would panic where nobody listens.
+            let _unread = writeln!(io::stderr(), "ftpfw: {error:#}");
             ExitCode::from(if error.is::<UsageError>() {
                 WRONG_USAGE
             } else {

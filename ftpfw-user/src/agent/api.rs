@@ -103,6 +103,13 @@ fn remove_left_over(path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))
 }
 
+/// Removes the file that an agent which died left at `path`; leaves anything else alone.
+pub fn forget(path: &Path) {
+    if path.exists() && remove_left_over(path).is_err() {
+        tracing::debug!("{} is none of a dead agent's", path.display());
+    }
+}
+
 async fn agent(State(shared): State<Arc<Shared>>) -> Json<AgentRow> {
     Json(shared.row())
 }
