@@ -111,6 +111,7 @@ fn plug_in(switch: &Netns, number: u16, role: &str, last: u8) -> Result<Host> {
          addr add {v6}/64 dev eth0 nodad\n\
          link set eth0 up"
     ))?;
+    netns.wait_for_address(v6.into())?;
     Ok(Host { netns, v4, v6, mac })
 }
 

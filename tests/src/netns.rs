@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,8 @@ use std::sync::Once;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::wait;
 
 const DIRECTORY: &str = "/run/netns";
 /// What the names of all our namespaces begin with; the pid of their maker follows.
@@ -121,6 +124,23 @@ impl Netns {
         );
         written.transpose().context("write to ip")?;
         Ok(())
+    }
+
+    /// Waits until packets to an address of this namespace are delivered: the kernel makes the route
+    /// to a new IPv6 address in the background, even without duplicate address detection.
+    ///
+    /// # Errors
+    /// When the address does not become usable.
+    pub fn wait_for_address(&self, address: IpAddr) -> Result<()> {
+        let usable = || {
+            let socket = UdpSocket::bind((address, 0))?;
+            socket.connect((address, 9))
+        };
+        self.run(|| {
+            wait::until(&format!("a route to {address}"), || {
+                Ok(usable().is_ok().then_some(()))
+            })
+        })?
     }
 
     /// Sets a sysctl below `net.`, e.g. `ipv4/tcp_congestion_control`.

@@ -142,6 +142,7 @@ pub fn describe(conclusion: Conclusion) -> String {
         Conclusion::Refused(refusal) => write!(text, "refused {}", refusal.name()),
         Conclusion::LoggedIn => write!(text, "logged-in"),
         Conclusion::Opaque => write!(text, "opaque"),
+        Conclusion::Plain => write!(text, "plain"),
     };
     written.expect("a String takes everything");
     text

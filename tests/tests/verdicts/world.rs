@@ -88,6 +88,8 @@ impl Side {
 
 fn side(netns: &Netns, name: &'static str, [server, client, stranger]: [&str; 3]) -> Result<Side> {
     let (server, client): (IpAddr, IpAddr) = (server.parse()?, client.parse()?);
+    netns.wait_for_address(server)?;
+    netns.wait_for_address(client)?;
     let listener = netns.run(|| TcpListener::bind((server, SERVICE)))??;
     let stream = netns.run(|| connect_from(client, (server, SERVICE).into()))??;
     let connected = stream.local_addr()?;
