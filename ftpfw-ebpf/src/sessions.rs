@@ -124,6 +124,13 @@ pub fn became_opaque(key: &SessionKey, id: u64, now: u64) {
     events::send(Kind::Opaque, id, key, now, Detail::default());
 }
 
+/// The session is plain text again, after CCC.
+#[inline(always)]
+pub fn became_plain(key: &SessionKey, id: u64, now: u64) {
+    forget_opaque(key);
+    events::send(Kind::Plain, id, key, now, Detail::default());
+}
+
 /// Withdraws what the session has armed and nobody claimed.
 #[inline(never)]
 pub fn withdraw(session: &Session, key: &SessionKey, cause: Cause, now: u64) {

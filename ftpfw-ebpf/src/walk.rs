@@ -17,7 +17,7 @@ use ftpfw_common::{
         policy::port,
         values::{Mode, Session},
     },
-    control::{ClientEvent, ServerEvent, State},
+    control::{ClientEvent, ServerEvent},
     reason::{Counter, Negotiation, Refusal},
 };
 
@@ -100,9 +100,6 @@ fn begin(
     let inline = settings()?.inline_opener != 0;
     // SAFETY: the record is this CPU's and this direction's; the session is a live map value.
     let tcp = unsafe {
-        if inline && (*session).shared.state().has(State::OPAQUE) {
-            return None;
-        }
         let header = &mut (*record).header;
         header.at = clock::coarse();
         header.session = (*session).id;
@@ -216,7 +213,10 @@ unsafe extern "C" fn server_byte(index: u32, walk: *mut Walk) -> i64 {
             ServerEvent::Opaque => {
                 let header = &(*walk.record).header;
                 sessions::became_opaque(&header.key, header.session, header.at);
-                return STOP;
+            }
+            ServerEvent::Plain => {
+                let header = &(*walk.record).header;
+                sessions::became_plain(&header.key, header.session, header.at);
             }
         }
     }

@@ -7,6 +7,7 @@ use super::{
     command::{Command, Kind},
     fifo::Outstanding,
     line::{Line, Token},
+    records::{Framed, Records},
     shared::{Shared, State},
     telnet::Telnet,
 };
@@ -32,16 +33,24 @@ pub enum ClientEvent {
     Refused(Refusal),
 }
 
+/// Nothing but plain text since AUTH, if there was one.
+const PLAIN: u8 = 0;
+/// Inside TLS.
+const TLS: u8 = 1;
+/// Plain text again; the server's side has not shown that yet.
+const RESUMED: u8 = 2;
+
 /// The stream of commands of one session, and where it is in its line.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ClientSide {
     command: Command,
     line: Line,
+    records: Records,
     /// Sequence number of the byte that comes next.
     next: u32,
     telnet: Telnet,
-    /// 1: the stream was seen to be TLS; what stood in the line then is forgotten.
+    /// How far the stream is into TLS: [`PLAIN`], [`TLS`] or [`RESUMED`].
     opaque: u8,
     /// 1: FIN or RST seen.
     pub finished: u8,
@@ -79,6 +88,7 @@ impl ClientSide {
     #[inline(always)]
     pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
         self.next = next.0;
+        self.records.lose();
         self.line.start_partial();
         self.command.start_line();
         unknown(shared);
@@ -87,8 +97,7 @@ impl ClientSide {
     /// Takes one byte. `client` is the other end of the control connection.
     #[inline(always)]
     pub fn byte(&mut self, byte: u8, shared: &Shared, client: &Address) -> ClientEvent {
-        if shared.state().has(State::OPAQUE) {
-            self.opaque = 1;
+        if self.is_opaque(byte, shared) {
             return ClientEvent::None;
         }
         let Some(text) = self.telnet.text(byte) else {
@@ -106,6 +115,31 @@ impl ClientSide {
                 event
             }
         }
+    }
+
+    /// Follows the session into TLS and, after CCC, out of it. The server says when it begins; that it
+    /// ends, each direction shows for itself.
+    #[inline(always)]
+    fn is_opaque(&mut self, byte: u8, shared: &Shared) -> bool {
+        let opaque = shared.state().has(State::OPAQUE);
+        if self.opaque == PLAIN && opaque {
+            self.opaque = TLS;
+            self.records.start();
+        } else if self.opaque == RESUMED && !opaque {
+            self.opaque = PLAIN;
+        }
+        if self.opaque != TLS {
+            return false;
+        }
+        if self.records.byte(byte) == Framed::Opaque {
+            return true;
+        }
+        self.opaque = RESUMED;
+        self.telnet = Telnet::default();
+        self.line.start();
+        self.command.start_line();
+        unknown(shared);
+        false
     }
 
     #[inline(always)]

@@ -43,6 +43,8 @@ pub enum Conclusion {
     LoggedIn,
     /// The session is TLS from here on.
     Opaque,
+    /// The session is plain text again.
+    Plain,
 }
 
 /// Both directions of one session.
@@ -173,6 +175,7 @@ fn from_server(event: ServerEvent) -> Option<Conclusion> {
         ServerEvent::Refused(refusal) => Conclusion::Refused(refusal),
         ServerEvent::LoggedIn => Conclusion::LoggedIn,
         ServerEvent::Opaque => Conclusion::Opaque,
+        ServerEvent::Plain => Conclusion::Plain,
     })
 }
 

@@ -16,6 +16,7 @@ mod extended;
 mod fifo;
 mod line;
 mod numbers;
+mod records;
 mod reply;
 mod server;
 mod shared;

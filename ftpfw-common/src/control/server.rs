@@ -7,6 +7,7 @@ use super::{
     command::Kind,
     fifo::{Class, Outstanding},
     line::{Line, Token},
+    records::{Framed, Records},
     reply::{Reply, ReplyLine, code},
     shared::{Shared, State},
     telnet::Telnet,
@@ -49,6 +50,8 @@ pub enum ServerEvent {
     LoggedIn,
     /// From the next byte on the session is TLS.
     Opaque,
+    /// From this byte on it is plain text again, after CCC.
+    Plain,
 }
 
 /// The stream of replies of one session, and where it is in its line.
@@ -57,6 +60,7 @@ pub enum ServerEvent {
 pub struct ServerSide {
     reply: Reply,
     line: Line,
+    records: Records,
     /// Sequence number of the byte that comes next.
     next: u32,
     /// Number of the command that the next final reply answers.
@@ -96,6 +100,7 @@ impl ServerSide {
     #[inline(always)]
     pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
         self.next = next.0;
+        self.records.lose();
         self.line.start_partial();
         self.reply.restart();
         // Which commands were answered meanwhile cannot be known: none of them arms.
@@ -107,7 +112,7 @@ impl ServerSide {
     #[inline(always)]
     pub fn byte(&mut self, byte: u8, shared: &Shared) -> ServerEvent {
         if shared.state().has(State::OPAQUE) {
-            return ServerEvent::None;
+            return self.opaque_byte(byte, shared);
         }
         let Some(text) = self.telnet.text(byte) else {
             return ServerEvent::None;
@@ -133,6 +138,24 @@ impl ServerSide {
                 event
             }
         }
+    }
+
+    /// A byte of a session that is TLS, or was until this byte.
+    #[inline(always)]
+    fn opaque_byte(&mut self, byte: u8, shared: &Shared) -> ServerEvent {
+        if self.records.byte(byte) == Framed::Opaque {
+            return ServerEvent::None;
+        }
+        shared.clear(State::OPAQUE);
+        // Who got as far as CCC has logged in under TLS: as in a session met in the middle.
+        shared.set(State::GREETED | State::LOGGED_IN);
+        self.telnet = Telnet::default();
+        self.line.start();
+        self.reply.restart();
+        if let Token::Text(text) = self.line.byte(byte) {
+            self.reply.byte(text);
+        }
+        ServerEvent::Plain
     }
 
     #[inline(always)]
@@ -199,6 +222,9 @@ impl ServerSide {
             }
             Kind::Auth if code == code::AUTH_TLS => {
                 shared.set(State::OPAQUE);
+                self.records.start();
+                // What was pipelined behind AUTH is discarded (RFC 4217 §12.3).
+                self.tail = shared.fifo.head();
                 ServerEvent::Opaque
             }
             Kind::Rein if positive => {

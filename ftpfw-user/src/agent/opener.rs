@@ -73,7 +73,7 @@ impl Opener {
             }
             Conclusion::Withdraw(cause) => self.withdraw(tuples, id, key, cause),
             Conclusion::Refused(refusal) => Ok(vec![Err(refusal)]),
-            Conclusion::LoggedIn | Conclusion::Opaque => Ok(Vec::new()),
+            Conclusion::LoggedIn | Conclusion::Opaque | Conclusion::Plain => Ok(Vec::new()),
         }
     }
 
