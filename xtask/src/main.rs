@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that a developer or CI does with this repository.
 
+mod bench;
 mod ci;
 mod demo;
 mod ebpf;
@@ -42,6 +43,11 @@ enum Task {
         /// Only the tests whose names contain one of these
         filters: Vec<String>,
     },
+    /// Measure
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
     /// Check format, lints and documentation, then run all tests
     Ci,
 }
@@ -52,6 +58,7 @@ fn main() -> ExitCode {
         Task::Demo { server } => demo::run(server),
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
+        Task::Bench { bench } => bench::run(&bench),
         Task::Ci => ci::run(),
     };
     match done {
