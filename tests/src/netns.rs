@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -126,19 +127,24 @@ impl Netns {
         Ok(())
     }
 
-    /// Waits until packets to an address of this namespace are delivered: the kernel makes the route
-    /// to a new IPv6 address in the background, even without duplicate address detection.
+    /// Waits until packets to an address of this namespace are delivered: the kernel makes the local
+    /// route to a new IPv6 address in the background, even without duplicate address detection, and
+    /// answers "unreachable" until then.
     ///
     /// # Errors
     /// When the address does not become usable.
     pub fn wait_for_address(&self, address: IpAddr) -> Result<()> {
-        let usable = || {
+        // A datagram to itself; that a route is found to send it proves nothing, the subnet's is.
+        let deliver = || {
             let socket = UdpSocket::bind((address, 0))?;
-            socket.connect((address, 9))
+            socket.connect(socket.local_addr()?)?;
+            socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+            socket.send(b"here?")?;
+            socket.recv(&mut [0; 8])
         };
         self.run(|| {
-            wait::until(&format!("a route to {address}"), || {
-                Ok(usable().is_ok().then_some(()))
+            wait::until(&format!("{address} to be delivered to"), || {
+                Ok(deliver().is_ok().then_some(()))
             })
         })?
     }
