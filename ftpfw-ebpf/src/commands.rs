@@ -1,6 +1,7 @@
 //! The client's direction of control connections: TC ingress.
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
+use aya_log_ebpf::debug;
 use ftpfw_common::{
     abi::{
         event::{Direction, Kind},
@@ -14,7 +15,7 @@ use ftpfw_common::{
 };
 
 use crate::{
-    clock, count,
+    checksum, clock, count,
     cursor::PacketCursor,
     events::{self, Detail},
     lookup,
@@ -28,10 +29,15 @@ use crate::{
 pub fn follow(ctx: &TcContext) -> Option<Reason> {
     let skb = ctx.skb.skb;
     let record = maps::record(Direction::Client)?;
-    if !is_command(skb, record) || segment(skb, record) {
+    if !is_command(skb, record) {
         None
-    } else {
+    } else if !checksum::is_right(skb, record) {
+        Some(Reason::ControlChecksum)
+    } else if !segment(skb, record) {
+        debug!(ctx, "a control segment came out of order");
         Some(Reason::ControlOutOfOrder)
+    } else {
+        None
     }
 }
 

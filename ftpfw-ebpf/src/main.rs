@@ -9,6 +9,7 @@
 )]
 
 mod atomic;
+mod checksum;
 mod clock;
 mod commands;
 mod count;

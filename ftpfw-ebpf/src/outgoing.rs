@@ -1,6 +1,7 @@
 //! TC egress: the server's direction of control connections, and whom this host dials.
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
+use aya_log_ebpf::debug;
 use ftpfw_common::{
     abi::{
         event::{Direction, Kind},
@@ -50,7 +51,10 @@ pub fn judge(ctx: &TcContext) -> Option<Reason> {
             None
         }
         Outgoing::Dial if dial(skb, record) => None,
-        Outgoing::Dial => Some(Reason::BounceOut),
+        Outgoing::Dial => {
+            debug!(ctx, "the FTP data port dialled what no session named");
+            Some(Reason::BounceOut)
+        }
         Outgoing::Datagram => {
             datagram(record);
             None

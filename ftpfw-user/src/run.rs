@@ -16,7 +16,7 @@ use crate::{
         attach::{self, Attached, Rollback},
         detach,
         lock::PinLock,
-        requirements,
+        nic, requirements,
     },
     listeners,
 };
@@ -31,7 +31,7 @@ const MESSAGES_DEBUG: u8 = 4;
 ///
 /// When anything is missing or refused; nothing that this run made is left in the kernel then.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let config = Config::resolve(args)?;
+    let mut config = Config::resolve(args)?;
     requirements::prepare(&config.pin_dir)?;
     let mut stop = StopSignals::catch()?;
     let pins = PinDir::new(config.pin_dir.clone());
@@ -43,6 +43,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     if !pins.in_use() {
         warn_of_listeners(&config);
     }
+    config.settings.partial_checksums =
+        u32::from(nic::partial_checksums(&config.interfaces).await?);
     let mut kernel = load(&config, &pins)?;
     let attached = attach::attach(
         &mut kernel,

@@ -36,6 +36,11 @@ pub struct Settings {
     pub claim_on_syn: u32,
     /// 1: decide and count, drop nothing.
     pub dry_run: u32,
+    /// 1: the driver hands on segments of other hosts' stacks whose checksum nobody has computed
+    /// (`CHECKSUM_PARTIAL`: veth and paravirtual NICs).
+    pub partial_checksums: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 impl Settings {
@@ -48,5 +53,7 @@ impl Settings {
         udp_flow_lifetime: 180 * 1_000_000_000,
         claim_on_syn: 0,
         dry_run: 0,
+        partial_checksums: 0,
+        reserved: 0,
     };
 }

@@ -6,6 +6,7 @@ pub mod detach;
 mod link;
 pub mod lock;
 pub mod maps;
+pub mod nic;
 pub mod pins;
 pub mod ports;
 pub mod requirements;

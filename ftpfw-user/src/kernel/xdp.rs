@@ -9,11 +9,10 @@ use aya::programs::{
     loaded_programs,
     xdp::XdpLink,
 };
-use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
 use super::{
-    PinDir, detach,
+    PinDir, detach, nic,
     pins::{AttachedMode, xdp_link},
     rollback::Rollback,
 };
@@ -154,22 +153,9 @@ pub(super) async fn refuse_foreign(interface: &Interface, pins: &PinDir) -> anyh
 
 /// Id of the XDP program on an interface, whoever attached it and however.
 async fn attached_program(index: u32) -> anyhow::Result<Option<u32>> {
-    let (connection, handle, _) = rtnetlink::new_connection().context("cannot open netlink")?;
-    let connection = tokio::spawn(connection);
-    let link = handle
-        .link()
-        .get()
-        .match_index(index)
-        .execute()
-        .try_next()
-        .await;
-    connection.abort();
-    let attributes = link
-        .context("cannot ask netlink for the interface")?
-        .map(|link| link.attributes);
-    let ids = attributes
+    let ids = nic::attributes(index)
+        .await?
         .into_iter()
-        .flatten()
         .filter_map(|attribute| match attribute {
             LinkAttribute::Xdp(xdp) => xdp.into_iter().find_map(|nla| match nla {
                 LinkXdp::ProgId(id)
