@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything is built, then everything is run.
 
 use std::num::NonZero;
-use std::process::Command;
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
@@ -55,15 +55,36 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
     let mut lab = workspace::cargo(&["test", "--locked", "--no-fail-fast", "-p", "ftpfw-tests"]);
     lab.arg("--features=embedded-server").arg("--");
     lab.arg(format!("--test-threads={threads}")).args(filters);
-    phases.check("test in namespaces", with_programs(&mut lab))
+    lab.envs(programs(Profile::Release));
+    phases.check("test in namespaces", &mut lab)
 }
 
-/// The release build of `ftpfw`, the eBPF object inside.
+/// How `ftpfw` is built. The eBPF object inside is the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Profile {
+    /// For use and for measurements.
+    Release,
+    /// In less time; shares its dependencies with xtask and the embedded server.
+    Dev,
+}
+
+/// `ftpfw` as it is used, the eBPF object inside.
 ///
 /// # Errors
 /// When it does not compile.
 pub fn build_ftpfw(phases: &mut Phases) -> Result<()> {
-    let mut ftpfw = workspace::cargo(&["build", "--locked", "--release", "--package=ftpfw-user"]);
+    build_ftpfw_in(phases, Profile::Release)
+}
+
+/// `ftpfw` in a profile of the caller's choice.
+///
+/// # Errors
+/// As [`build_ftpfw`].
+pub fn build_ftpfw_in(phases: &mut Phases, profile: Profile) -> Result<()> {
+    let mut ftpfw = workspace::cargo(&["build", "--locked", "--package=ftpfw-user"]);
+    if let Profile::Release = profile {
+        ftpfw.arg("--release");
+    }
     phases.command("build ftpfw", &mut ftpfw)
 }
 
@@ -78,14 +99,21 @@ pub fn build_embedded_server(phases: &mut Phases) -> Result<()> {
     )
 }
 
-/// Tells a test program where the programs are that were built or unpacked for it.
-fn with_programs(command: &mut Command) -> &mut Command {
+/// Where the programs are that were built or unpacked, by the variables that the laboratory reads.
+/// vsftpd only if it is there: the demo does not unpack it without need.
+pub fn programs(profile: Profile) -> impl Iterator<Item = (&'static str, PathBuf)> {
     let target = workspace::target();
-    command
-        .env("FTPFW_BIN", target.join("release/ftpfw"))
-        .env(
+    let ftpfw = match profile {
+        Profile::Release => "release/ftpfw",
+        Profile::Dev => "debug/ftpfw",
+    };
+    let all = [
+        ("FTPFW_BIN", target.join(ftpfw)),
+        (
             "FTPFW_EMBEDDED_SERVER",
             target.join("debug/embedded-ftp-server"),
-        )
-        .env("FTPFW_VSFTPD", setup::vsftpd::path())
+        ),
+        ("FTPFW_VSFTPD", setup::vsftpd::path()),
+    ];
+    all.into_iter().filter(|(_, path)| path.exists())
 }

@@ -4,6 +4,7 @@
 mod narrator;
 mod story;
 
+use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
@@ -11,6 +12,7 @@ use clap::ValueEnum;
 use ftpfw_tests::server::Daemon;
 
 use crate::phases::Phases;
+use crate::test::Profile;
 use crate::{setup, test};
 
 /// The FTP server of the demo.
@@ -22,8 +24,12 @@ pub enum Server {
     Vsftpd,
 }
 
-/// Set by Ctrl-C, SIGTERM and SIGHUP: the story stops at its next step, and its guards clean up.
+/// Set by Ctrl-C, SIGTERM and SIGHUP: the story stops at its next check, and its guards clean up.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
 
 /// Sets up, builds, and tells the story.
 ///
@@ -39,7 +45,9 @@ pub fn run(server: Server) -> Result<()> {
             Server::Vsftpd => setup::vsftpd::unpack(),
         }
     })?;
-    test::build_ftpfw(&mut phases)?;
+    // Without optimisation: verdicts are the kernel's, whose object is always optimised, and from a
+    // bare clone the demo starts minutes earlier.
+    test::build_ftpfw_in(&mut phases, Profile::Dev)?;
     let daemon = match server {
         Server::Embedded => {
             test::build_embedded_server(&mut phases)?;
@@ -47,6 +55,20 @@ pub fn run(server: Server) -> Result<()> {
         }
         Server::Vsftpd => Daemon::Vsftpd,
     };
+    // SAFETY: no other thread runs yet, so none can read the environment meanwhile.
+    unsafe { point_at_programs() };
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("handle Ctrl-C")?;
     story::tell(daemon)
+}
+
+/// Makes the laboratory take the programs just built, and not older ones of another profile.
+///
+/// # Safety
+///
+/// No other thread may be running.
+unsafe fn point_at_programs() {
+    for (name, path) in test::programs(Profile::Dev) {
+        // SAFETY: as promised by the caller.
+        unsafe { env::set_var(name, path) };
+    }
 }

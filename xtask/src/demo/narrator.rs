@@ -1,7 +1,6 @@
 //! How the story looks on the terminal.
 
 use std::process::Command;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anstream::{eprintln, println};
@@ -13,7 +12,7 @@ const QUOTE: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Counts the steps and stops between two of them when the user wants that.
+/// Counts the steps and says what came of each.
 #[derive(Debug)]
 pub struct Narrator {
     step: u32,
@@ -30,24 +29,17 @@ impl Narrator {
     }
 
     /// The next step.
-    ///
-    /// # Errors
-    /// When the demo was interrupted.
-    pub fn step(&mut self, title: &str) -> Result<()> {
-        ensure!(
-            !super::INTERRUPTED.load(Ordering::Relaxed),
-            "interrupted; everything is cleaned up"
-        );
+    pub fn step(&mut self, title: &str) {
         self.step += 1;
         println!("\n{TITLE}{}. {title}{TITLE:#}", self.step);
-        Ok(())
     }
 
     /// States what was checked.
     ///
     /// # Errors
-    /// When it is not so.
+    /// When it is not so, or when the demo was interrupted: then nothing more is to be said.
     pub fn check(&self, so: bool, statement: &str) -> Result<()> {
+        ensure!(!super::interrupted(), "interrupted");
         if so {
             println!("   {GOOD}✓{GOOD:#} {statement}");
             return Ok(());

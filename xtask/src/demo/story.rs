@@ -12,6 +12,7 @@ use ftpfw_tests::lab::{Family, Host, Lab};
 use ftpfw_tests::probe::{Answer, probe, scan};
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 
+use super::interrupted;
 use super::narrator::{Narrator, thousands};
 
 const HIGH_PORTS: std::ops::RangeInclusive<u16> = 1024..=65535;
@@ -29,20 +30,24 @@ struct Scene {
 /// Plays it.
 ///
 /// # Errors
-/// When something is not as the story says.
+/// When something is not as the story says, or the user wants no more of it.
 pub fn tell(daemon: Daemon) -> Result<()> {
+    let told = play(daemon);
+    // Ctrl-C reaches the server and ftpfw too: what failed then failed for that reason.
+    ensure!(!interrupted(), "interrupted; everything is cleaned up");
+    told
+}
+
+fn play(daemon: Daemon) -> Result<()> {
     let mut narrator = Narrator::new();
     let mut scene = open_the_scene(&mut narrator, daemon)?;
-    closed_to_a_scan(&mut narrator, &scene)?;
-    let (mut control, negotiated) = log_in_and_negotiate(&mut narrator, &scene)?;
-    open_to_one_client(&mut narrator, &scene, &negotiated)?;
-    transfer(&mut narrator, &scene, &mut control, &negotiated)?;
-    closed_again(&mut narrator, &scene, negotiated.port()?)?;
+    let played = acts(&mut narrator, &scene);
+    if interrupted() {
+        let _only_to_end_it = scene.firewall.stop();
+    }
+    played?;
 
-    narrator.step("What the kernel counted")?;
-    narrator.query(&["stats"], &mut scene.firewall.place().command(&["stats"]))?;
-
-    narrator.step("ftpfw is stopped")?;
+    narrator.step("ftpfw is stopped");
     let status = scene.firewall.stop()?;
     narrator.check(
         status.success(),
@@ -58,8 +63,19 @@ pub fn tell(daemon: Daemon) -> Result<()> {
     Ok(())
 }
 
+fn acts(narrator: &mut Narrator, scene: &Scene) -> Result<()> {
+    closed_to_a_scan(narrator, scene)?;
+    let (mut control, negotiated) = log_in_and_negotiate(narrator, scene)?;
+    open_to_one_client(narrator, scene, &negotiated)?;
+    transfer(narrator, scene, &mut control, &negotiated)?;
+    closed_again(narrator, scene, negotiated.port()?)?;
+    narrator.step("What the kernel counted");
+    let mut stats = scene.firewall.place().command(&["stats"]);
+    narrator.query(&["stats"], &mut stats)
+}
+
 fn open_the_scene(narrator: &mut Narrator, daemon: Daemon) -> Result<Scene> {
-    narrator.step("Three hosts on one switch, each a network namespace of its own")?;
+    narrator.step("Three hosts on one switch, each a network namespace of its own");
     let lab = Lab::new()?;
     let server = FtpServer::start(&lab.server, &Options::new(daemon, Family::V4))?;
     let mut file = File::create(server.root().join(FILE)).context("make the file to transfer")?;
@@ -83,7 +99,7 @@ fn open_the_scene(narrator: &mut Narrator, daemon: Daemon) -> Result<Scene> {
         "without a firewall the stranger reaches the server's high ports",
     )?;
 
-    narrator.step("ftpfw attaches to the server's NIC")?;
+    narrator.step("ftpfw attaches to the server's NIC");
     let begin = Instant::now();
     let firewall = Firewall::start(&lab.server, &[])?;
     narrator.quote("$ ftpfw run -i eth0");
@@ -100,7 +116,7 @@ fn open_the_scene(narrator: &mut Narrator, daemon: Daemon) -> Result<Scene> {
 }
 
 fn closed_to_a_scan(narrator: &mut Narrator, scene: &Scene) -> Result<()> {
-    narrator.step("A stranger scans every high port")?;
+    narrator.step("A stranger scans every high port");
     let before = scene.firewall.stats()?.dropped("not-armed");
     let begin = Instant::now();
     let answers = scan(&scene.lab.stranger, scene.server.address, HIGH_PORTS)?;
@@ -127,7 +143,7 @@ fn log_in_and_negotiate<'a>(
     narrator: &mut Narrator,
     scene: &'a Scene,
 ) -> Result<(Control<'a>, Negotiated)> {
-    narrator.step("The client logs in and asks for a passive transfer")?;
+    narrator.step("The client logs in and asks for a passive transfer");
     let mut control = Control::connect(&scene.lab.client.netns, (scene.server.address, 21))?;
     let mut port = None;
     for command in ["USER anonymous", "PASS demo@example.net", "TYPE I", "PASV"] {
@@ -165,7 +181,7 @@ fn open_to_one_client(
     scene: &Scene,
     negotiated: &Negotiated,
 ) -> Result<()> {
-    narrator.step("The stranger tries the port that has just been opened")?;
+    narrator.step("The stranger tries the port that has just been opened");
     let port = negotiated.port()?;
     let next = if port == *HIGH_PORTS.end() {
         port - 1
@@ -196,7 +212,7 @@ fn transfer(
     control: &mut Control<'_>,
     negotiated: &Negotiated,
 ) -> Result<()> {
-    narrator.step("The client fetches its file")?;
+    narrator.step("The client fetches its file");
     let mut data = control.data(negotiated)?;
     narrator.quote(&format!("> RETR {FILE}"));
     let reply = control.command(&format!("RETR {FILE}"))?;
@@ -231,7 +247,7 @@ fn transfer(
 }
 
 fn closed_again(narrator: &mut Narrator, scene: &Scene, port: u16) -> Result<()> {
-    narrator.step("The transfer is over")?;
+    narrator.step("The transfer is over");
     scene
         .firewall
         .wait_for_tuples("the tuple to go", <[_]>::is_empty)?;
