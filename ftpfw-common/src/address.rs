@@ -2,6 +2,7 @@
 
 use core::{
     fmt,
+    hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -13,7 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// so a v4 client of a v6 socket and of a v4 socket is the same client.
 ///
 /// Kept as four words, as the kernel keeps it (`struct in6_addr`): BPF copies and compares words.
-#[derive(Clone, Copy, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Address {
     /// The 16 bytes in memory order, four at a time.
@@ -114,6 +115,12 @@ impl PartialEq for Address {
             && self.words[2] == other.words[2]
             && self.words[1] == other.words[1]
             && self.words[0] == other.words[0]
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words.hash(state);
     }
 }
 

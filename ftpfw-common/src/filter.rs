@@ -100,7 +100,7 @@ fn decide_tcp(
         local: server,
         remote_port: tcp.source,
         local_port: tcp.destination,
-        protocol: protocol::TCP as u32,
+        protocol: u32::from(protocol::TCP),
     };
     if tcp.opens() {
         return match tables.armed(&tuple) {
@@ -151,7 +151,7 @@ fn decide_udp(
         local,
         remote_port: udp.source,
         local_port: udp.destination,
-        protocol: protocol::UDP as u32,
+        protocol: u32::from(protocol::UDP),
     };
     if tables.flow(&flow) {
         Reason::Flow

@@ -56,7 +56,7 @@ impl Records {
         }
         match self.header {
             0 => {
-                if byte < FIRST_TYPE || byte > LAST_TYPE {
+                if !(FIRST_TYPE..=LAST_TYPE).contains(&byte) {
                     // Plain text behind AUTH was pipelined before the handshake: never to be read.
                     self.lost = u8::from(self.seen == 0);
                     return if self.seen == 0 {

@@ -7,6 +7,7 @@ use crate::reason::Refusal;
 
 /// Codes that the engine tells apart (RFC 959 §5.4, RFC 1639, RFC 2428, RFC 4217).
 pub(super) mod code {
+    pub const SERVICE_READY: u16 = 220;
     pub const CLOSING: u16 = 221;
     pub const PASSIVE: u16 = 227;
     pub const LONG_PASSIVE: u16 = 228;

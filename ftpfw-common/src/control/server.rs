@@ -165,7 +165,10 @@ impl ServerSide {
             return ServerEvent::None;
         }
         if !shared.state().has(State::GREETED) {
-            shared.set(State::GREETED);
+            // RFC 959 §5.4: 220 opens the session. Nothing that comes before answers a command.
+            if code == code::SERVICE_READY {
+                shared.set(State::GREETED);
+            }
             return ServerEvent::None;
         }
         match self.answered(code, shared) {
@@ -211,7 +214,7 @@ impl ServerSide {
     fn pair(&mut self, code: u16, command: Outstanding, shared: &Shared) -> ServerEvent {
         let positive = code < 300;
         match command.kind {
-            Kind::Login => self.login(code, shared),
+            Kind::Login if !is_passive(code) => self.login(code, shared),
             kind if kind.is_passive() && is_passive(code) => self.passive(kind, shared),
             kind if kind.is_active() => self.active(positive, command, shared),
             _ if is_passive(code) => ServerEvent::Refused(Refusal::NoCommand),

@@ -7,6 +7,7 @@
 use std::hint;
 use std::io::Read as _;
 use std::net::TcpStream;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -96,7 +97,7 @@ fn run(opener: &'static str, load: &'static str, transfers: u32) -> Result<Row> 
     let each = transfers / SESSIONS;
     let dialled = thread::scope(|scope| {
         if load == "busy" {
-            let cores = thread::available_parallelism().map_or(2, |cores| cores.get());
+            let cores = thread::available_parallelism().map_or(2, NonZero::get);
             for _ in 0..cores {
                 scope.spawn(|| {
                     while !stop.load(Relaxed) {
