@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod demo;
 mod ebpf;
+mod fuzz;
 #[path = "../../ftpfw-user/build/object.rs"]
 mod object;
 mod phases;
@@ -48,6 +49,12 @@ enum Task {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Fuzz the parsers of hostile bytes
+    Fuzz {
+        /// Time for each target, in seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Check format, lints and documentation, then run all tests
     Ci,
 }
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
         Task::Bench { bench } => bench::run(&bench),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Ci => ci::run(),
     };
     match done {

@@ -127,6 +127,12 @@ impl ClientSide {
             self.records.start();
         } else if self.opaque == RESUMED && !opaque {
             self.opaque = PLAIN;
+        } else if self.opaque == TLS && !opaque {
+            // The server is out of TLS already: records of the client's were lost, or never came.
+            self.opaque = PLAIN;
+            self.line.start_partial();
+            self.command.start_line();
+            unknown(shared);
         }
         if self.opaque != TLS {
             return false;

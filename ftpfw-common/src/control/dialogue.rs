@@ -99,6 +99,20 @@ impl Dialogue {
         }
     }
 
+    /// The control connection ends: nothing is armed any more.
+    pub fn end(&self) {
+        self.shared.set(State::ENDED);
+    }
+
+    /// Sequence number of the byte that comes next, once the direction has begun.
+    #[must_use]
+    pub fn next(&self, direction: Direction) -> Sequence {
+        match direction {
+            Direction::Client => self.client.next(),
+            Direction::Server => self.server.next(),
+        }
+    }
+
     /// Takes bytes that begin at `sequence`. `conclude` hears what they come to, with the number of
     /// bytes taken when they did. Where bytes are missing, it starts over at the next line.
     pub fn take(
@@ -111,11 +125,7 @@ impl Dialogue {
     ) {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.start(direction, sequence);
-        let next = match direction {
-            Direction::Client => self.client.next(),
-            Direction::Server => self.server.next(),
-        };
-        let skip = match place(next, sequence, length) {
+        let skip = match place(self.next(direction), sequence, length) {
             Placement::Old => return,
             Placement::Next { skip } => skip as usize,
             Placement::Hole => {
