@@ -59,6 +59,11 @@ fn nothing_left(host: &Host, place: &Place) -> Result<()> {
         "{} is left behind",
         place.pins.display()
     );
+    ensure!(
+        !place.socket.exists(),
+        "{} is left behind",
+        place.socket.display()
+    );
     let link = said_by(host, "ip", &["-details", "link", "show", "dev", "eth0"])?;
     ensure!(!link.contains("xdp"), "XDP is left behind:\n{link}");
     let filters = said_by(host, "tc", &["qdisc", "show", "dev", "eth0"])?;
