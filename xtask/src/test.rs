@@ -25,16 +25,16 @@ const EMBEDDED_SERVER: [&str; 6] = [
 /// When a phase fails.
 pub fn run(filters: &[String]) -> Result<()> {
     let mut phases = Phases::default();
+    phases.step("set up", setup::everything)?;
     tests(&mut phases, filters)?;
     phases.finish()
 }
 
-/// The phases of `run`, for others to go on with.
+/// The phases of `run` after the set-up, for others to go on with.
 ///
 /// # Errors
 /// When something cannot be built. Failed tests are reported by `phases.finish()`.
 pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
-    phases.step("set up", setup::everything)?;
     build_ftpfw(phases)?;
     build_embedded_server(phases)?;
 

@@ -103,3 +103,23 @@ fn system_programs(wanted: &[Program]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::toolchain::{Missing, major_minor};
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert_eq!(major_minor("1.96.0+dfsg1-1~deb12u2"), (1, 96));
+        assert_eq!(major_minor("1.97.0-nightly"), (1, 97));
+        assert_eq!(major_minor(".so.22.1"), (0, 0));
+        assert!(major_minor("1.100.0") > major_minor("1.95"));
+    }
+
+    #[test]
+    fn a_missing_toolchain_names_each_place_and_the_way_to_get_one() {
+        let missing = Missing::Compiler(vec!["nightly: no rust-src".to_owned()]).to_string();
+        assert!(missing.contains("nightly: no rust-src"));
+        assert!(missing.contains("cargo xtask setup"));
+    }
+}
