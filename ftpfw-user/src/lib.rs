@@ -4,6 +4,7 @@
 //! * [`kernel`]: programs, maps and links, and how they get into the kernel and out of it;
 //! * [`agent`]: the events of the programs → sessions, log lines, tuples, answers;
 //! * [`query`]: what the maps and the agent know, as tables and JSON;
+//! * [`mod@replay`]: the same filter and engine over a capture file;
 //! * [`mod@run`] and [`mod@detach`]: the two verbs that change something.
 
 pub mod agent;
@@ -14,6 +15,7 @@ pub mod kernel;
 pub mod listeners;
 pub mod logging;
 pub mod query;
+pub mod replay;
 pub mod run;
 
 use cli::Command;
@@ -29,6 +31,7 @@ pub async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => query::status(&args).await,
         Command::List(args) => query::list(&args).await,
         Command::Stats(args) => query::stats(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Detach(args) => detach::detach(&args),
     }
 }

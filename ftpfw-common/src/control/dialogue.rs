@@ -65,18 +65,18 @@ impl Dialogue {
     /// the first bytes that come may not be the first that were sent.
     #[must_use]
     pub fn new(adopted: bool, partial: bool) -> Self {
-        let shared = Shared::new_zeroed();
-        if adopted {
-            shared.set(State::GREETED | State::LOGGED_IN);
-        }
-        Self {
-            shared,
+        let dialogue = Self {
+            shared: Shared::new_zeroed(),
             client: ClientSide::default(),
             server: ServerSide::default(),
             unstarted: [true; 2],
             partial,
             adopted,
+        };
+        if adopted {
+            dialogue.adopt();
         }
+        dialogue
     }
 
     /// What the session has come to.
@@ -97,6 +97,12 @@ impl Dialogue {
         } else {
             self.shared.clear(State::OPAQUE);
         }
+    }
+
+    /// The login may be among the bytes that are missing: from here on the session is one met in
+    /// the middle.
+    pub fn adopt(&self) {
+        self.shared.set(State::GREETED | State::LOGGED_IN);
     }
 
     /// The control connection ends: nothing is armed any more.

@@ -2,13 +2,13 @@
 
 pub mod api;
 mod follow;
-mod lines;
+pub(crate) mod lines;
 mod narrate;
 mod opener;
 mod sessions;
 mod stream;
 mod sweep;
-mod text;
+pub(crate) mod text;
 
 use std::{
     process,

@@ -2,12 +2,14 @@
 //!
 //! [`crate::config`] turns the arguments of `run` into a resolved configuration.
 
+mod replay;
 mod run;
 
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
 
 /// Where everything is pinned unless `--pin-dir` says otherwise.
@@ -38,6 +40,8 @@ pub enum Command {
     List(ListArgs),
     /// Verdicts by reason, negotiations, losses.
     Stats(QueryArgs),
+    /// The same filter and engine over a capture; reads only, needs no privilege.
+    Replay(ReplayArgs),
     /// Remove everything that ftpfw put into the kernel.
     Detach(DetachArgs),
 }

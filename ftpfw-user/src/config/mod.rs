@@ -12,9 +12,6 @@ pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
 
 use crate::cli::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
 
-/// The port of implicit FTPS, unless it is given or made a plain control port.
-const DEFAULT_IMPLICIT_TLS: u16 = 990;
-
 /// A resolved configuration: one value each, nothing optional that is not really optional.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -70,11 +67,7 @@ impl Config {
             let path = args.place.pin_dir.display();
             return Err(UsageError(format!("--pin-dir {path} is not an absolute path")).into());
         }
-        let implicit_tls = match args.implicit_tls_ports.as_slice() {
-            [] if args.control_ports.contains(&DEFAULT_IMPLICIT_TLS) => Vec::new(),
-            [] => vec![DEFAULT_IMPLICIT_TLS],
-            given => given.to_vec(),
-        };
+        let implicit_tls = PortPolicy::implicit_tls(&args.implicit_tls_ports, &args.control_ports);
         let ports = PortPolicy {
             protected: args.protect,
             open: args.open_ports,

@@ -8,6 +8,8 @@ use super::UsageError;
 
 /// Number of ports, and of entries in the map `PORTS`.
 const ALL_PORTS: usize = 65_536;
+/// The port of implicit FTPS, unless it is given or made a plain control port.
+const DEFAULT_IMPLICIT_TLS: u16 = 990;
 
 /// A range of ports, both ends included, never port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +119,18 @@ impl Default for PortPolicy {
 }
 
 impl PortPolicy {
+    /// The ports of implicit FTPS: those given, or else 990 unless it was made a plain control port.
+    #[must_use]
+    pub fn implicit_tls(given: &[u16], control: &[u16]) -> Vec<u16> {
+        match given {
+            [] if control.contains(&DEFAULT_IMPLICIT_TLS) => Vec::new(),
+            [] => vec![DEFAULT_IMPLICIT_TLS],
+            given => given.to_vec(),
+        }
+    }
+
     /// Refuses what contradicts itself.
-    pub(super) fn check(&self) -> Result<(), UsageError> {
+    pub(crate) fn check(&self) -> Result<(), UsageError> {
         match self
             .control
             .iter()

@@ -103,7 +103,7 @@ fn open(place: &Place) -> anyhow::Result<(Maps, PinDir)> {
 }
 
 /// Prints JSON or a table. A reader that goes away early (`| head`) is content with what it got.
-fn show<T: Serialize + ?Sized>(
+pub(crate) fn show<T: Serialize + ?Sized>(
     value: &T,
     json: bool,
     table: impl FnOnce(&T) -> String,
