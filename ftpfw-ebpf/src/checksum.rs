@@ -41,9 +41,9 @@ pub fn is_right(skb: *mut __sk_buff, record: *mut Record) -> bool {
         let (at, end) = ((*record).segment.at as u32, (*record).segment.end as u32);
         let length = end.wrapping_sub(at);
         // Word by word a mapped IPv4 address sums up to what the IPv4 address does: 0xffff is zero.
-        let seed = length
-            .to_be()
-            .wrapping_add(u32::from(protocol::TCP).to_be());
+        // Length and protocol are added before they are swapped: a carry out of the lowest byte would
+        // be lost out of the highest.
+        let seed = length.wrapping_add(u32::from(protocol::TCP)).to_be();
         let addresses = (&raw mut (*record).header.key).cast();
         let pseudo = bpf_csum_diff(ptr::null_mut(), 0, addresses, ADDRESSES, seed) as u32;
         if settings().is_some_and(|settings| settings.partial_checksums != 0) {
