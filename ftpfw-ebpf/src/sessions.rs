@@ -86,7 +86,7 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     };
     events::send(Kind::Opened, id, key, now, detail);
     if opaque {
-        became_opaque(key, id, now);
+        became_opaque(key, id, now, Direction::Client);
     }
     maps::session(key)
 }
@@ -106,9 +106,10 @@ unsafe fn zero(words: *mut u64) {
     }
 }
 
-/// The session is TLS from here on.
+/// The session is TLS from here on: the server said so, or (`direction` is the client's) it is on a
+/// port where it always was.
 #[inline(always)]
-pub fn became_opaque(key: &SessionKey, id: u64, now: u64) {
+pub fn became_opaque(key: &SessionKey, id: u64, now: u64, direction: Direction) {
     let pair = PairKey {
         client: key.client,
         server: key.server,
@@ -121,14 +122,22 @@ pub fn became_opaque(key: &SessionKey, id: u64, now: u64) {
         // Full: the client's active transfers from port 20 are refused, and counted there.
         None => drop(OPAQUE.insert(pair, 1, 0)),
     }
-    events::send(Kind::Opaque, id, key, now, Detail::default());
+    let detail = Detail {
+        direction: direction as u8,
+        ..Detail::default()
+    };
+    events::send(Kind::Opaque, id, key, now, detail);
 }
 
 /// The session is plain text again, after CCC.
 #[inline(always)]
 pub fn became_plain(key: &SessionKey, id: u64, now: u64) {
     forget_opaque(key);
-    events::send(Kind::Plain, id, key, now, Detail::default());
+    let detail = Detail {
+        direction: Direction::Server as u8,
+        ..Detail::default()
+    };
+    events::send(Kind::Plain, id, key, now, detail);
 }
 
 /// Withdraws what the session has armed and nobody claimed.

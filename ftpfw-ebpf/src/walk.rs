@@ -212,7 +212,7 @@ unsafe extern "C" fn server_byte(index: u32, walk: *mut Walk) -> i64 {
             ServerEvent::Refused(refusal) => refuse(walk, refusal, 0),
             ServerEvent::Opaque => {
                 let header = &(*walk.record).header;
-                sessions::became_opaque(&header.key, header.session, header.at);
+                sessions::became_opaque(&header.key, header.session, header.at, Direction::Server);
             }
             ServerEvent::Plain => {
                 let header = &(*walk.record).header;
@@ -236,7 +236,8 @@ unsafe fn arm_passive(walk: &Walk, announced: u16, by: Negotiation) {
     let tuple = TupleKey::passive(key.client, key.server, announced);
     session.shared.set_passive_port(announced);
     match tuples::arm(&tuple, session.id, Mode::Passive, now) {
-        Ok(()) => armed(session.id, key, announced, Mode::Passive, by, now),
+        // SAFETY: as above.
+        Ok(()) => unsafe { armed(walk, announced, Mode::Passive, by) },
         // SAFETY: as above.
         Err(refusal) => unsafe { refuse(walk, refusal, announced) },
     }
@@ -251,7 +252,8 @@ unsafe fn arm_active(walk: &Walk, dialled: u16, by: Negotiation) {
     let tuple = TupleKey::active(key.client, dialled, key.server);
     session.shared.set_active_port(dialled);
     match tuples::arm(&tuple, session.id, Mode::Active, now) {
-        Ok(()) => armed(session.id, key, dialled, Mode::Active, by, now),
+        // SAFETY: as above.
+        Ok(()) => unsafe { armed(walk, dialled, Mode::Active, by) },
         // SAFETY: as above.
         Err(refusal) => unsafe { refuse(walk, refusal, dialled) },
     }
@@ -312,15 +314,18 @@ fn may_arm(walk: &Walk, key: &SessionKey, announced: u16) -> Result<(), Refusal>
 }
 
 #[inline(always)]
-fn armed(id: u64, key: &SessionKey, port: u16, mode: Mode, by: Negotiation, now: u64) {
+unsafe fn armed(walk: &Walk, port: u16, mode: Mode, by: Negotiation) {
+    // SAFETY: the walk's session and record are live map values.
+    let (session, key, now) = unsafe { context(walk) };
     count::add(Counter::Armed(by));
     let detail = Detail {
         port,
         detail: mode as u8,
         number: by as u32,
-        direction: 0,
+        // SAFETY: as above.
+        direction: unsafe { (*walk.record).header.direction },
     };
-    events::send(Kind::Armed, id, key, now, detail);
+    events::send(Kind::Armed, session.id, key, now, detail);
 }
 
 /// A negotiation that arms nothing.
@@ -332,7 +337,9 @@ unsafe fn refuse(walk: &Walk, refusal: Refusal, port: u16) {
     let detail = Detail {
         port,
         number: refusal as u32,
-        ..Detail::default()
+        // SAFETY: as above.
+        direction: unsafe { (*walk.record).header.direction },
+        detail: 0,
     };
     events::send(Kind::Refused, session.id, key, now, detail);
 }

@@ -41,5 +41,39 @@ fn sessions_of_one_client_have_their_own_numbers_and_tuples() -> Result<()> {
         read_all(&mut data)? == b"contents",
         "the file did not arrive"
     );
+    no_disagreement(&firewall)
+}
+
+/// Kernel and agent, each with its own copy of the streams, concluded the same.
+fn no_disagreement(firewall: &Firewall) -> Result<()> {
+    let status: serde_json::Value = firewall.query(&["status"])?;
+    let log = firewall.log();
+    ensure!(
+        status["agent"]["disagreements"].as_u64() == Some(0),
+        "{status}\n{log}"
+    );
     Ok(())
+}
+
+#[test]
+fn kernel_and_agent_conclude_the_same() -> Result<()> {
+    let lab = Lab::new()?;
+    let server = FtpServer::start(&lab.server, &Options::new(Daemon::Vsftpd, Family::V4))?;
+    let firewall = Firewall::start(&lab.server, &[])?;
+    let mut control = Control::login(&lab.client.netns, (server.address, server.port))?;
+    for mode in [Mode::Pasv, Mode::Epsv, Mode::Port, Mode::Eprt, Mode::Pasv] {
+        control.negotiate(mode)?;
+    }
+    control.command("PORT 10,0,0,1,4,1")?;
+    control.command("EPRT |1|10.0.0.1|1025|")?;
+    control.send_raw(b"\r\nNOOP\r\nPASV\r\n")?;
+    while control.reply()?.code != 227 {}
+    control.expect("QUIT", 221)?;
+    firewall.wait_for_tuples("all are withdrawn", <[_]>::is_empty)?;
+    let refused = firewall.stats()?.refused;
+    ensure!(
+        refused.get("bounce") == Some(&2),
+        "two bounces: {refused:?}"
+    );
+    no_disagreement(&firewall)
 }

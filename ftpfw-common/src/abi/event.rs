@@ -25,9 +25,11 @@ pub enum Kind {
     Withdrawn = 6,
     /// An established data connection ended. Fields as in `Claimed`.
     Finished = 7,
-    /// A negotiation was refused. `number`: [`crate::reason::Refusal`], `port` where it is known.
+    /// A negotiation was refused. `number`: [`crate::reason::Refusal`]; `port`: what would have been
+    /// armed, where only the kernel could know better, else 0.
     Refused = 8,
-    /// The session's bytes are TLS from here on.
+    /// The session's bytes are TLS from here on: behind 234 (`direction`: the server), or because its
+    /// port is one of implicit TLS (`direction`: the client).
     Opaque = 9,
     /// Plain text again, after CCC.
     Plain = 10,
@@ -161,7 +163,7 @@ pub struct EventHeader {
     pub number: u32,
     /// See [`Kind`].
     pub port: u16,
-    /// [`Direction`] as a byte, for `Payload` and `Gap`.
+    /// [`Direction`] as a byte: whose bytes this is, or concludes from.
     pub direction: u8,
     /// See [`Kind`].
     pub detail: u8,

@@ -2,7 +2,7 @@
 
 use ftpfw_common::{
     abi::{
-        event::{Cause, EventHeader, Kind},
+        event::{Cause, Direction, EventHeader, Kind},
         keys::{SessionKey, TupleKey},
         values::Mode,
     },
@@ -29,6 +29,8 @@ pub struct Follower {
     tuples: Tuples,
     /// `Some` with `--opener agent`.
     opener: Option<Opener>,
+    /// How often kernel and agent concluded differently.
+    disagreements: u64,
 }
 
 impl Follower {
@@ -39,6 +41,7 @@ impl Follower {
             sessions: Sessions::default(),
             tuples,
             opener,
+            disagreements: 0,
         }
     }
 
@@ -55,6 +58,12 @@ impl Follower {
         self.sessions.rows(now)
     }
 
+    /// How often kernel and agent concluded differently.
+    #[must_use]
+    pub const fn disagreements(&self) -> u64 {
+        self.disagreements
+    }
+
     /// Forgets sessions that the kernel no longer follows: their end may have been lost.
     pub fn retain_live(&mut self, live: &std::collections::HashSet<u64>, before: u64) {
         self.sessions.retain_live(live, before);
@@ -63,9 +72,7 @@ impl Follower {
     /// Takes a batch. `lost`: records are missing among or before them.
     pub fn take(&mut self, records: &[Record], lost: bool) {
         if lost {
-            self.sessions
-                .iter_mut()
-                .for_each(|session| session.engine().doubt());
+            self.sessions.iter_mut().for_each(Session::doubt);
         }
         for record in records {
             match Kind::from_u16(record.header.kind) {
@@ -77,6 +84,7 @@ impl Follower {
 
     fn event(&mut self, kind: Kind, record: &Record, lost: bool) {
         let header = &record.header;
+        self.compare(header);
         let (id, key) = (header.session, &header.key);
         let mode = Mode::from_u8(header.detail).unwrap_or(Mode::Passive);
         match kind {
@@ -101,13 +109,7 @@ impl Follower {
 
     fn opened(&mut self, header: &EventHeader, lost: bool) {
         let adopted = header.number != 0;
-        let session = Session::new(
-            header.session,
-            header.key,
-            header.at,
-            adopted,
-            adopted || lost,
-        );
+        let session = Session::new(header.session, header.key, header.at, adopted, lost);
         self.sessions.insert(session);
         info!("{}", narrate::opened(header.session, &header.key, adopted));
     }
@@ -117,7 +119,15 @@ impl Follower {
             return;
         };
         let (id, key) = (session.id, session.key);
-        for conclusion in session.take(record) {
+        let concluded = session.take(record);
+        if self.opener.is_none() {
+            let direction = Direction::from_u8(record.header.direction);
+            if let Some(difference) = session.agreement().expect(direction, &concluded) {
+                self.disagreements += 1;
+                error!("session {id}: {difference}");
+            }
+        }
+        for conclusion in concluded {
             if conclusion == Conclusion::LoggedIn {
                 info!("{}", narrate::logged_in(id, session.user.as_deref()));
             }
@@ -131,6 +141,19 @@ impl Follower {
                 }),
                 Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
             }
+        }
+    }
+
+    /// With `--opener agent` the kernel concludes nothing.
+    fn compare(&mut self, header: &EventHeader) {
+        if self.opener.is_some() {
+            return;
+        }
+        let session = self.sessions.of(header);
+        let difference = session.and_then(|session| session.agreement().hear(header));
+        if let Some(difference) = difference {
+            self.disagreements += 1;
+            error!("session {}: {difference}", header.session);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The agent: follows what the programs tell, keeps house in the maps, answers questions.
 
+mod agreement;
 pub mod api;
 mod follow;
 pub(crate) mod lines;
@@ -55,6 +56,7 @@ impl Shared {
             uptime_ms: ms_between(self.started_at, clock::now()),
             opener: opener.to_owned(),
             dry_run: self.settings.dry_run != 0,
+            disagreements: lock(&self.follower).disagreements(),
         }
     }
 }

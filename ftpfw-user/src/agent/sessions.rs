@@ -13,7 +13,7 @@ use ftpfw_common::{
     stream::Sequence,
 };
 
-use super::{lines::Lines, stream::Record, text};
+use super::{agreement::Agreement, lines::Lines, stream::Record, text};
 use crate::{kernel::clock::ms_between, query::model::SessionRow};
 
 /// Refusals whose event has not come yet: more than a segment of commands can hold is not kept.
@@ -39,6 +39,7 @@ pub struct Session {
     /// Bytes of commands and of replies.
     pub bytes: [u64; 2],
     engine: Dialogue,
+    agreement: Agreement,
     lines: [Lines; 2],
     /// The name in the last USER.
     asked_user: Option<String>,
@@ -66,6 +67,7 @@ impl Session {
             transfers: 0,
             bytes: [0; 2],
             engine: Dialogue::new(adopted, partial),
+            agreement: Agreement::default(),
             lines,
             asked_user: None,
             last_reply: None,
@@ -82,6 +84,7 @@ impl Session {
         let mut taken = Self::new(session.id, key, session.born_at, session.adopted != 0, true);
         taken.engine = Dialogue::new(logged_in || state.has(State::LOGGED_IN), true);
         taken.engine.set_opaque(state.has(State::OPAQUE));
+        taken.agreement.doubt();
         taken
     }
 
@@ -94,6 +97,17 @@ impl Session {
     /// The engine, to tell it what the kernel found out.
     pub const fn engine(&mut self) -> &mut Dialogue {
         &mut self.engine
+    }
+
+    /// Events were lost: what comes may begin anywhere, and cannot be compared any more.
+    pub fn doubt(&mut self) {
+        self.engine.doubt();
+        self.agreement.doubt();
+    }
+
+    /// What the kernel is expected to conclude.
+    pub const fn agreement(&mut self) -> &mut Agreement {
+        &mut self.agreement
     }
 
     /// Takes control bytes; what the engine concludes from them.

@@ -124,6 +124,8 @@ pub struct AgentRow {
     pub opener: String,
     /// Whether it only counts.
     pub dry_run: bool,
+    /// How often kernel and agent concluded differently from the same bytes: 0, or there is a bug.
+    pub disagreements: u64,
 }
 
 #[cfg(test)]

@@ -153,6 +153,9 @@ pub fn status(status: &Status) -> String {
             if agent.dry_run {
                 line("dry run", "nothing is dropped".to_owned());
             }
+            if agent.disagreements > 0 {
+                line("disagreements", agent.disagreements.to_string());
+            }
         }
     }
     for interface in &status.interfaces {
