@@ -1,5 +1,8 @@
 //! The verdict table: each packet through the eBPF program, by BPF_PROG_TEST_RUN, and through the
 //! host build of the same code. Both must agree with the table and count one reason, once.
+//!
+//! VLAN tags are covered here alone: a kernel without the module 8021q can make no VLAN interface to
+//! send real traffic through.
 
 mod host;
 mod table;
