@@ -6,6 +6,7 @@
 pub mod client;
 pub mod control;
 pub mod firewall;
+pub mod ghost;
 pub mod lab;
 pub mod matrix;
 pub mod mounts;
@@ -16,7 +17,10 @@ pub mod probe;
 pub mod programs;
 pub mod reply;
 pub mod report;
+pub mod scene;
+pub mod scripted;
 pub mod server;
 pub mod sockets;
 pub mod transcript;
 pub mod wait;
+pub mod wire;
