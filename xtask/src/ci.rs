@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::phases::Phases;
+use crate::workspace::HOST;
 use crate::{ebpf, setup, test, workspace};
 
 /// Format, lints, documentation, tests. Every check runs, whatever an earlier one found.
@@ -17,17 +18,15 @@ pub fn run() -> Result<()> {
         &mut workspace::cargo(&["fmt", "--all", "--check"]),
     )?;
 
-    // The eBPF crate is no crate of the host: it has its own target and its own compiler.
-    let host = ["--locked", "--workspace", "--exclude=ftpfw-ebpf"];
-    let features = "--features=ftpfw-tests/embedded-server";
-    let mut clippy = workspace::cargo(&["clippy", "--all-targets", features]);
-    phases.check("lint", clippy.args(host).args(["--", "-D", "warnings"]))?;
+    let mut clippy = workspace::cargo(&["clippy", "--all-targets"]);
+    clippy.args(HOST).args(["--", "-D", "warnings"]);
+    phases.check("lint", &mut clippy)?;
     ebpf::lint(&mut phases)?;
 
     let mut doc = workspace::cargo(&["doc", "--no-deps", "--document-private-items"]);
     // Private items are documented too, so that a link to one works.
     let flags = "-Dwarnings -Arustdoc::private_intra_doc_links";
-    doc.args(host).env("RUSTDOCFLAGS", flags);
+    doc.args(HOST).env("RUSTDOCFLAGS", flags);
     phases.check("document", &mut doc)?;
 
     test::tests(&mut phases, &[])?;

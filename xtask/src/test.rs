@@ -7,17 +7,8 @@ use std::thread;
 use anyhow::Result;
 
 use crate::phases::Phases;
+use crate::workspace::HOST;
 use crate::{setup, workspace};
-
-/// The embedded FTP server is built without optimisation: with it, libunftp alone takes two minutes.
-const EMBEDDED_SERVER: [&str; 6] = [
-    "build",
-    "--package=ftpfw-tests",
-    "--features=embedded-server",
-    "--bin=embedded-ftp-server",
-    "--quiet",
-    "--locked",
-];
 
 /// Builds and runs the tests that match one of the filters, or all.
 ///
@@ -38,34 +29,20 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
     build_ftpfw(phases)?;
     build_embedded_server(phases)?;
 
-    let mut host = workspace::cargo(&["test", "--locked", "--no-fail-fast"]);
-    host.args([
-        "-p",
-        "ftpfw-common",
-        "-p",
-        "ftpfw-user",
-        "-p",
-        "xtask",
-        "--",
-    ]);
-    phases.check("test the crates", host.args(filters))?;
-
     let threads = thread::available_parallelism().map_or(2, NonZero::get);
-    // With the feature of the server's build, so that the library is not compiled once more.
-    let mut lab = workspace::cargo(&["test", "--locked", "--no-fail-fast", "-p", "ftpfw-tests"]);
-    lab.arg("--features=embedded-server").arg("--");
-    lab.arg(format!("--test-threads={threads}")).args(filters);
-    lab.envs(programs(Profile::Release));
-    phases.check("test in namespaces", &mut lab)
-}
-
-/// How `ftpfw` is built. The eBPF object inside is the same.
-#[derive(Clone, Copy, Debug)]
-pub enum Profile {
-    /// For use and for measurements.
-    Release,
-    /// In less time; shares its dependencies with xtask and the embedded server.
-    Dev,
+    let suites: [(&str, &[&str]); 3] = [
+        ("unit tests", &["--lib", "--bins"]),
+        ("documentation tests", &["--doc"]),
+        ("tests in namespaces", &["--test=*"]),
+    ];
+    for (name, targets) in suites {
+        let mut test = workspace::cargo(&["test", "--no-fail-fast"]);
+        test.args(HOST).args(targets).arg("--").args(filters);
+        test.arg(format!("--test-threads={threads}"));
+        test.envs(programs(Profile::Release));
+        phases.check(name, &mut test)?;
+    }
+    Ok(())
 }
 
 /// `ftpfw` as it is used, the eBPF object inside.
@@ -73,30 +50,39 @@ pub enum Profile {
 /// # Errors
 /// When it does not compile.
 pub fn build_ftpfw(phases: &mut Phases) -> Result<()> {
-    build_ftpfw_in(phases, Profile::Release)
-}
-
-/// `ftpfw` in a profile of the caller's choice.
-///
-/// # Errors
-/// As [`build_ftpfw`].
-pub fn build_ftpfw_in(phases: &mut Phases, profile: Profile) -> Result<()> {
-    let mut ftpfw = workspace::cargo(&["build", "--locked", "--package=ftpfw-user"]);
-    if let Profile::Release = profile {
-        ftpfw.arg("--release");
-    }
+    let mut ftpfw = workspace::cargo(&["build", "--locked", "--release"]);
     phases.command("build ftpfw", &mut ftpfw)
 }
 
-/// The FTP server of tests and demo.
+/// The FTP server of tests and demo, without optimisation: with it, libunftp takes two minutes.
 ///
 /// # Errors
 /// When it does not compile.
 pub fn build_embedded_server(phases: &mut Phases) -> Result<()> {
-    phases.command(
-        "build the embedded FTP server",
-        &mut workspace::cargo(&EMBEDDED_SERVER),
-    )
+    let mut server = workspace::cargo(&["build", "--bin=embedded-ftp-server"]);
+    phases.command("build the embedded FTP server", server.args(HOST))
+}
+
+/// `ftpfw` and, if asked for, the embedded server, both without optimisation.
+///
+/// # Errors
+/// When one does not compile.
+pub fn build_quickly(phases: &mut Phases, with_embedded_server: bool) -> Result<()> {
+    let mut programs = workspace::cargo(&["build", "--bin=ftpfw"]);
+    programs.args(HOST);
+    if with_embedded_server {
+        programs.arg("--bin=embedded-ftp-server");
+    }
+    phases.command("build", &mut programs)
+}
+
+/// How `ftpfw` is built. The eBPF object inside is the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Profile {
+    /// For use and for measurements.
+    Release,
+    /// In less time; shares its dependencies with the embedded server.
+    Dev,
 }
 
 /// Where the programs are that were built or unpacked, by the variables that the laboratory reads.

@@ -16,6 +16,16 @@ pub fn target() -> PathBuf {
     programs::target_directory().unwrap_or_else(|| root().join("target"))
 }
 
+/// All crates of the host, with the embedded server. Every build but the product's own selects the
+/// same, even to make one binary of it: cargo compiles a dependency once for each set of features,
+/// and with fewer packages the sets would differ. ftpfw-ebpf is for another target and compiler.
+pub const HOST: [&str; 4] = [
+    "--locked",
+    "--workspace",
+    "--exclude=ftpfw-ebpf",
+    "--features=ftpfw-tests/embedded-server",
+];
+
 /// The cargo that runs this program, in the workspace.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -47,14 +47,11 @@ pub fn run(server: Server) -> Result<()> {
     })?;
     // Without optimisation: verdicts are the kernel's, whose object is always optimised, and from a
     // bare clone the demo starts minutes earlier.
-    test::build_ftpfw_in(&mut phases, Profile::Dev)?;
     let daemon = match server {
-        Server::Embedded => {
-            test::build_embedded_server(&mut phases)?;
-            Daemon::Embedded
-        }
+        Server::Embedded => Daemon::Embedded,
         Server::Vsftpd => Daemon::Vsftpd,
     };
+    test::build_quickly(&mut phases, daemon == Daemon::Embedded)?;
     // SAFETY: no other thread runs yet, so none can read the environment meanwhile.
     unsafe { point_at_programs() };
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("handle Ctrl-C")?;
