@@ -160,8 +160,8 @@ impl Session {
         if self.place(direction, chunk) == Placement::Hole {
             self.row.gaps += 1;
             self.lines[direction as usize].lose();
-            // The kernel sees every byte of the server's; what this capture lost may be a 230.
-            if direction == Direction::Server && !self.state().has(State::LOGGED_IN) {
+            // The kernel sees every byte; what this capture lost may be the login.
+            if !self.state().has(State::LOGGED_IN) {
                 self.engine.adopt();
                 self.row.adopted = true;
             }

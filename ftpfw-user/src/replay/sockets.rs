@@ -217,3 +217,95 @@ impl Sockets {
         self.connections.insert(*key, connection);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ftpfw_common::Address;
+
+    use super::*;
+
+    const KEY: SessionKey = SessionKey {
+        client: Address::v4([192, 0, 2, 7]),
+        server: Address::v4([192, 0, 2, 1]),
+        client_port: 40_000,
+        server_port: 50_000,
+    };
+
+    fn segment(flags: u8, sequence: u32, acknowledgment: u32) -> Tcp {
+        Tcp {
+            at: 34,
+            source: KEY.client_port,
+            destination: KEY.server_port,
+            sequence,
+            acknowledgment,
+            flags,
+            payload: 54,
+            end: 54,
+        }
+    }
+
+    /// A connection whose SYN and SYN-ACK were seen, with sequence numbers from 100 and 200.
+    fn asked() -> Sockets {
+        let mut sockets = Sockets::default();
+        sockets.came(&KEY, &segment(flag::SYN, 99, 0), 0);
+        sockets.left(&KEY, &segment(flag::SYN | flag::ACK, 199, 100));
+        sockets
+    }
+
+    #[test]
+    fn a_handshake_ends_in_a_connection() {
+        let mut sockets = asked();
+        assert_eq!(sockets.find(&KEY, 0), Socket::Request);
+        let ack = segment(flag::ACK, 100, 200);
+        assert_eq!(sockets.came(&KEY, &ack, 0), Change::Accepted);
+        assert_eq!(sockets.came(&KEY, &ack, 0), Change::None);
+        assert_eq!(sockets.find(&KEY, 0), Socket::Connection);
+        let begins = Beginning {
+            remote: Some(Sequence(100)),
+            local: Some(Sequence(200)),
+        };
+        assert_eq!(sockets.established(&KEY), Some(begins));
+    }
+
+    #[test]
+    fn a_handshake_that_was_not_captured_shows_later() {
+        let mut sockets = asked();
+        let bytes = segment(flag::ACK, 200, 100);
+        assert_eq!(sockets.left(&KEY, &bytes), Change::Accepted);
+        let reset = flag::RST | flag::ACK;
+        let (early, late) = (segment(reset, 100, 200), segment(reset, 100, 900));
+        assert_eq!(asked().came(&KEY, &early, 0), Change::Closed);
+        assert_eq!(asked().came(&KEY, &late, 0), Change::Accepted);
+    }
+
+    #[test]
+    fn who_says_fin_first_waits() {
+        let fin = flag::FIN | flag::ACK;
+        let mut sockets = asked();
+        sockets.left(&KEY, &segment(fin, 200, 100));
+        assert_eq!(
+            sockets.came(&KEY, &segment(fin, 100, 201), 5),
+            Change::Closed
+        );
+        assert_eq!(sockets.find(&KEY, TIME_WAIT), Socket::Connection);
+        assert_eq!(sockets.find(&KEY, TIME_WAIT + 5), Socket::None);
+
+        let mut sockets = asked();
+        sockets.came(&KEY, &segment(fin, 100, 200), 0);
+        sockets.left(&KEY, &segment(fin, 200, 101));
+        let last = segment(flag::ACK, 101, 201);
+        assert_eq!(sockets.came(&KEY, &last, 0), Change::Closed);
+        assert_eq!(sockets.find(&KEY, 0), Socket::None);
+    }
+
+    #[test]
+    fn nothing_comes_of_a_syn_that_was_dropped() {
+        let mut sockets = Sockets::default();
+        sockets.left(&KEY, &segment(flag::SYN | flag::ACK, 199, 100));
+        assert_eq!(
+            sockets.came(&KEY, &segment(flag::ACK, 100, 200), 0),
+            Change::None
+        );
+        assert_eq!(sockets.find(&KEY, 0), Socket::None);
+    }
+}
