@@ -40,6 +40,20 @@ const CLIENTS: [Program; 3] = [
     ),
 ];
 
+/// What ftpfw is held against: the kernel's own FTP helper.
+const CONNTRACK: [Program; 2] = [
+    (
+        "nft",
+        "nftables",
+        "attaches the kernel's FTP helper for a test",
+    ),
+    (
+        "conntrack",
+        "conntrack",
+        "lists what the kernel's FTP helper expects",
+    ),
+];
+
 /// All that building and testing need.
 ///
 /// # Errors
@@ -49,6 +63,7 @@ pub fn everything() -> Result<()> {
     println!("setup: {toolchain}");
     system_programs(&NETWORK)?;
     system_programs(&CLIENTS)?;
+    system_programs(&CONNTRACK)?;
     vsftpd::unpack()?;
     kernel::mount()?;
     println!("setup: everything is there");
