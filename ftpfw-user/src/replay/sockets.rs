@@ -166,6 +166,16 @@ impl Sockets {
             self.connections.remove(key);
             return Change::Closed;
         }
+        let acknowledged = Some(Sequence(tcp.acknowledgment));
+        if tcp.has(flag::SYN) && it.begins.remote != acknowledged {
+            // Only now is it sure that a connection took another's place, the end of which is not
+            // in the capture: a SYN alone may be anybody's (RFC 9293 §3.10.7.4).
+            let mut connection = Connection::new(Phase::SynReceived);
+            connection.begins.remote = acknowledged;
+            connection.begins.local = Some(Sequence(tcp.sequence).plus(1));
+            *it = connection;
+            return Change::Closed;
+        }
         let opened = match it.phase {
             _ if tcp.has(flag::SYN) => {
                 it.begins.local = Some(Sequence(tcp.sequence).plus(1));
@@ -188,7 +198,8 @@ impl Sockets {
         opened
     }
 
-    /// A SYN of either end; one that is sent again changes nothing.
+    /// A SYN of either end. One that is sent again changes nothing, nor does one that says no more
+    /// than that somebody knows the connection.
     fn syn(&mut self, key: &SessionKey, tcp: &Tcp, phase: Phase) {
         let first = Some(Sequence(tcp.sequence).plus(1));
         let begins = match phase {
@@ -201,12 +212,12 @@ impl Sockets {
                 local: first,
             },
         };
-        if let Some(known) = self.connections.get(key) {
+        if let Some(it) = self.connections.get(key) {
             let known = match phase {
-                Phase::SynReceived => known.begins.remote,
-                _ => known.begins.local,
+                Phase::SynReceived => it.begins.remote,
+                _ => it.begins.local,
             };
-            if known == first {
+            if known == first || it.phase == Phase::Established {
                 return;
             }
         }
@@ -296,6 +307,20 @@ mod tests {
         let last = segment(flag::ACK, 101, 201);
         assert_eq!(sockets.came(&KEY, &last, 0), Change::Closed);
         assert_eq!(sockets.find(&KEY, 0), Socket::None);
+    }
+
+    #[test]
+    fn another_connection_takes_its_place_once_the_server_agrees() {
+        let mut sockets = asked();
+        sockets.came(&KEY, &segment(flag::ACK, 100, 200), 0);
+        sockets.came(&KEY, &segment(flag::SYN, 5000, 0), 0);
+        assert_eq!(sockets.find(&KEY, 0), Socket::Connection);
+        let agreed = segment(flag::SYN | flag::ACK, 7000, 5001);
+        assert_eq!(sockets.left(&KEY, &agreed), Change::Closed);
+        assert_eq!(sockets.find(&KEY, 0), Socket::Request);
+        assert_eq!(sockets.left(&KEY, &agreed), Change::None);
+        let ack = segment(flag::ACK, 5001, 7001);
+        assert_eq!(sockets.came(&KEY, &ack, 0), Change::Accepted);
     }
 
     #[test]
