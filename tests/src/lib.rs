@@ -7,6 +7,7 @@ pub mod client;
 pub mod control;
 pub mod firewall;
 pub mod ghost;
+pub mod haunt;
 pub mod lab;
 pub mod matrix;
 pub mod mounts;

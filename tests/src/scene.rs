@@ -1,16 +1,18 @@
 //! Where attacks take place: a laboratory, ftpfw, a scripted server with data ports to let in to.
 
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::control::{accept, dial, read_all};
 use crate::firewall::Firewall;
+use crate::ghost::Ghost;
+use crate::haunt::Haunt;
 use crate::lab::{Family, Lab};
 use crate::probe::{Answer, expect_dropped, probe};
 use crate::report::{Stats, Tuple};
-use crate::scripted::{Scripted, Talk};
+use crate::scripted::{Scripted, Talk, heard};
 use crate::wait;
 
 /// The server listens here: whatever is not armed is not armed for another reason.
@@ -26,6 +28,28 @@ pub const LOGIN: [&str; 5] = [
     "C PASS word",
     "S 230 welcome",
 ];
+
+/// Puts addresses and ports into a script: `{server}`, `{client}`, `{stranger}` as they are, `{s}`,
+/// `{c}`, `{x}` as the four numbers of PORT, `{p}` and `{q}` as the two of [`PORT`] and [`OTHER`].
+#[must_use]
+pub fn fill(lab: &Lab, family: Family, text: &str) -> String {
+    let mut filled = text.to_owned();
+    let hosts = [
+        ("{server}", "{s}", &lab.server),
+        ("{client}", "{c}", &lab.client),
+        ("{stranger}", "{x}", &lab.stranger),
+    ];
+    for (name, numbers, host) in hosts {
+        filled = filled
+            .replace(name, &host.address(family).to_string())
+            .replace(numbers, &host.v4.to_string().replace('.', ","));
+    }
+    for (name, port) in [("{p}", PORT), ("{q}", OTHER)] {
+        let [high, low] = port.to_be_bytes();
+        filled = filled.replace(name, &format!("{high},{low}"));
+    }
+    filled
+}
 
 /// Firewall and server of one test.
 #[derive(Debug)]
@@ -58,13 +82,19 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// As [`Scene::new`].
     pub fn over(lab: &'a Lab, family: Family) -> Result<Self> {
-        let firewall = Firewall::start(&lab.server, &[])?;
-        let server = Scripted::start(&lab.server, family)?;
+        Self::around(lab, Scripted::start(&lab.server, family)?, family)
+    }
+
+    /// Around a server that is there already, with whatever was said to it.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub fn around(lab: &'a Lab, server: Scripted<'a>, family: Family) -> Result<Self> {
         Ok(Self {
             data: server.listen(PORT)?,
             other: server.listen(OTHER)?,
             server,
-            firewall,
+            firewall: Firewall::start(&lab.server, &[])?,
             lab,
             family,
         })
@@ -76,27 +106,10 @@ impl<'a> Scene<'a> {
         self.server.address
     }
 
-    /// Puts addresses and ports into a script: `{server}`, `{client}`, `{stranger}` as they are,
-    /// `{s}`, `{c}`, `{x}` as the four numbers of PORT, `{p}` and `{q}` as the two of [`PORT`] and
-    /// [`OTHER`].
+    /// As [`fill`].
     #[must_use]
     pub fn fill(&self, text: &str) -> String {
-        let mut filled = text.to_owned();
-        let hosts = [
-            ("{server}", "{s}", &self.lab.server),
-            ("{client}", "{c}", &self.lab.client),
-            ("{stranger}", "{x}", &self.lab.stranger),
-        ];
-        for (name, numbers, host) in hosts {
-            filled = filled
-                .replace(name, &host.address(self.family).to_string())
-                .replace(numbers, &host.v4.to_string().replace('.', ","));
-        }
-        for (name, port) in [("{p}", PORT), ("{q}", OTHER)] {
-            let [high, low] = port.to_be_bytes();
-            filled = filled.replace(name, &format!("{high},{low}"));
-        }
-        filled
+        fill(self.lab, self.family, text)
     }
 
     /// A new control connection of the client's, nothing said yet.
@@ -199,6 +212,40 @@ impl<'a> Scene<'a> {
     pub fn negotiate(&self, talk: &mut Talk) -> Result<()> {
         talk.c(b"EPSV\r\n")?;
         talk.s(format!("229 Extended passive mode (|||{PORT}|)\r\n").as_bytes())?;
+        self.armed()
+    }
+
+    /// A ghost that is logged in, and the server's end of its connection.
+    ///
+    /// # Errors
+    /// When it is not answered.
+    pub fn ghost<'h>(&self, haunt: &'h Haunt<'h>, mss: u16) -> Result<(Ghost<'h>, TcpStream)> {
+        let mut ghost = Ghost::connect(haunt, 21, mss)?;
+        let mut server = self.server.accept()?;
+        for line in LOGIN {
+            let (who, text) = line.split_at(2);
+            let text = format!("{text}\r\n");
+            if who == "C " {
+                ghost.say(text.as_bytes())?;
+                heard(&mut server, text.as_bytes())?;
+            } else {
+                server.write_all(text.as_bytes())?;
+                ghost.expect(text.as_bytes())?;
+            }
+        }
+        Ok((ghost, server))
+    }
+
+    /// Arms [`PORT`] for a ghost.
+    ///
+    /// # Errors
+    /// When it is not armed.
+    pub fn negotiate_by(&self, ghost: &mut Ghost<'_>, server: &mut TcpStream) -> Result<()> {
+        ghost.say(b"EPSV\r\n")?;
+        heard(server, b"EPSV\r\n")?;
+        let reply = format!("229 Extended (|||{PORT}|)\r\n");
+        server.write_all(reply.as_bytes())?;
+        ghost.expect(reply.as_bytes())?;
         self.armed()
     }
 
