@@ -132,7 +132,8 @@ fn command(random: &mut Random) -> Vec<u8> {
         18 => random
             .pick(&["", " ", "CWD PORT 10,0,0,9,195,80"])
             .to_owned(),
-        19 if random.chance(20) => format!("CWD {}", "x".repeat(480 + random.below(60))),
+        19 => long(random, "EPSV"),
+        20 => long(random, "PORT 10,0,0,9,195,80"),
         _ => random
             .pick(&["NOOP", "FEAT", "RETR f", "TYPE I", "LIST"])
             .to_owned(),
@@ -189,11 +190,19 @@ fn reply(random: &mut Random, command: &[u8]) -> Vec<u8> {
     let mut text = match random.below(20) {
         0 => format!("{}-more\r\n 227 (10,77,0,1,195,80)\r\n{text}", &text[..3]),
         1 => text.replacen(' ', "\r\n", 1),
+        2 => long(random, &text),
         _ => text,
     }
     .into_bytes();
     text.extend(line_end(random));
     text
+}
+
+/// A line about as long as one may be, or a bit longer.
+fn long(random: &mut Random, text: &str) -> String {
+    let length = 505 + random.below(12);
+    let blank = " ".repeat(length.saturating_sub(text.len()));
+    format!("{text}{blank}")
 }
 
 fn line_end(random: &mut Random) -> &'static [u8] {

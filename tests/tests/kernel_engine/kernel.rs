@@ -72,7 +72,7 @@ impl Engine {
         let action = program.test_run(options)?.return_value;
         let mut told = Vec::new();
         while let Some(record) = self.events.next() {
-            told.push(Told::read(&record)?);
+            told.extend(Told::read(&record)?);
         }
         match action {
             PASS => {}

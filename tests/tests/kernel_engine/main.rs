@@ -172,7 +172,7 @@ impl Bench {
         let counters = self.engine.counters()?;
         let refusals = Refusal::ALL.iter().map(|it| Counter::Refused(*it));
         let armed = Negotiation::ALL.iter().map(|it| Counter::Armed(*it));
-        let losses = Loss::ALL.iter().map(|it| Counter::Lost(*it));
+        let losses = [Loss::Gap, Loss::EventsLost].map(Counter::Lost);
         let verdicts = Reason::ALL.iter().map(|it| Counter::Verdict(*it));
         let mut wrong = Vec::new();
         for counter in refusals.chain(armed).chain(losses).chain(verdicts) {

@@ -79,21 +79,10 @@ impl Model {
             Direction::Client => self.command(segment, &mut told),
             Direction::Server => self.reply(segment, &mut told),
         }
-        if self.is_old(segment, &told) {
-            counts.add(Counter::Lost(Loss::Retransmitted));
-        }
         for told in &told {
             counts.told(told);
         }
         told
-    }
-
-    /// Whether the segment held nothing new.
-    fn is_old(&self, segment: &Segment, told: &[Told]) -> bool {
-        let followed = self.live.is_some() && segment.length() > 0;
-        let skipped = segment.direction == Direction::Client && segment.end == End::Reset;
-        let taken = |it: &Told| matches!(it, Told::Payload { .. } | Told::Dropped(_));
-        followed && !skipped && !told.iter().any(taken)
     }
 
     fn command(&mut self, segment: &Segment, told: &mut Vec<Told>) {

@@ -1,6 +1,6 @@
 //! What the follower tells of a segment, in the kernel and in the model.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use ftpfw_common::{
     abi::{
         event::{Cause, Direction, EventHeader, Kind},
@@ -54,15 +54,16 @@ impl Told {
         }
     }
 
-    /// Reads a record of the ring buffer.
-    pub fn read(record: &[u8]) -> Result<Self> {
+    /// Reads a record of the ring buffer; `None` for one that tells of no conclusion: what the
+    /// programs say of copies is for the agent.
+    pub fn read(record: &[u8]) -> Result<Option<Self>> {
         let (header, rest) = EventHeader::read_from_prefix(record)
             .ok()
             .context("a record without a header")?;
         let direction = Direction::from_u8(header.direction);
         let (port, sequence) = (header.port, header.sequence);
         let mode = || Mode::from_u8(header.detail).context("no mode");
-        Ok(match Kind::from_u16(header.kind) {
+        Ok(Some(match Kind::from_u16(header.kind) {
             Some(Kind::Opened) => Self::Opened {
                 adopted: header.number != 0,
             },
@@ -89,7 +90,7 @@ impl Told {
             },
             Some(Kind::Opaque) => Self::Opaque,
             Some(Kind::Plain) => Self::Plain,
-            other => bail!("the programs tell of {other:?} here"),
-        })
+            _ => return Ok(None),
+        }))
     }
 }
