@@ -68,6 +68,10 @@ impl Dialogue {
     }
 }
 
+/// Most bytes of a segment: with bytes of the one before in front, it still fits into the one page
+/// that a test run takes.
+const SEGMENT: usize = 1460;
+
 /// In order and whole, cut and joined as TCP may.
 fn cut(random: &mut Random, steps: &[(Direction, Vec<u8>)]) -> Vec<Segment> {
     let mut next = [(); 2].map(|()| Sequence(start(random)));
@@ -79,7 +83,8 @@ fn cut(random: &mut Random, steps: &[(Direction, Vec<u8>)]) -> Vec<Segment> {
                 0 => 1,
                 1..4 => 1 + random.below(rest.len()),
                 _ => rest.len(),
-            };
+            }
+            .min(SEGMENT);
             let (piece, behind) = rest.split_at(length);
             rest = behind;
             let (here, there) = match direction {
@@ -89,7 +94,11 @@ fn cut(random: &mut Random, steps: &[(Direction, Vec<u8>)]) -> Vec<Segment> {
             let (sequence, acknowledgment) = (next[here], next[there]);
             next[here] = sequence.plus(length as u32);
             match segments.last_mut() {
-                Some(last) if last.direction == *direction && random.chance(20) => {
+                Some(last)
+                    if last.direction == *direction
+                        && last.bytes.len() + length <= SEGMENT
+                        && random.chance(20) =>
+                {
                     last.bytes.extend(piece);
                 }
                 _ => segments.push(Segment {
