@@ -44,6 +44,11 @@ pub trait Tables {
     fn socket(&self, connection: &SessionKey) -> Socket;
     /// Whether the flow went out, or was admitted, before and is still live.
     fn flow(&self, key: &FlowKey) -> bool;
+    /// Whether a SYN repeats the one that claimed its tuple a moment ago: only where the first SYN
+    /// claims. An old connection's ports give no right to a port that is somebody else's by now.
+    fn retransmitted(&self, _connection: &SessionKey) -> bool {
+        false
+    }
     /// A SYN is let through: remember its flow, and claim its tuple where no tracepoint does.
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey);
 }
@@ -102,6 +107,12 @@ fn decide_tcp(
         local_port: tcp.destination,
         protocol: u32::from(protocol::TCP),
     };
+    let connection = SessionKey {
+        client,
+        server,
+        client_port: tcp.source,
+        server_port: tcp.destination,
+    };
     if tcp.opens() {
         return match tables.armed(&tuple) {
             Armed::Live => {
@@ -109,17 +120,10 @@ fn decide_tcp(
                 Reason::Tuple
             }
             Armed::Expired => Reason::Expired,
-            // Where the first SYN claims, the retransmissions of it are a flow.
-            Armed::None if tables.flow(&flow) => Reason::Flow,
+            Armed::None if tables.retransmitted(&connection) => Reason::Tuple,
             Armed::None => Reason::NoTuple,
         };
     }
-    let connection = SessionKey {
-        client,
-        server,
-        client_port: tcp.source,
-        server_port: tcp.destination,
-    };
     match tables.socket(&connection) {
         Socket::Connection => Reason::Socket,
         // Two SYNs of one client may both get this far; the tuple is for one connection. A deadline
@@ -157,5 +161,47 @@ fn decide_udp(
         Reason::Flow
     } else {
         Reason::UdpUnsolicited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One port with an armed tuple for somebody else, and a flow for everything.
+    struct OldFlow;
+
+    impl Tables for OldFlow {
+        fn port(&self, _: u16) -> PortEntry {
+            PortEntry::new(1, port::PROTECTED_TCP)
+        }
+        fn armed(&self, _: &TupleKey) -> Armed {
+            Armed::None
+        }
+        fn socket(&self, _: &SessionKey) -> Socket {
+            Socket::None
+        }
+        fn flow(&self, _: &FlowKey) -> bool {
+            true
+        }
+        fn admit(&mut self, _: &TupleKey, _: &FlowKey) {}
+    }
+
+    /// An Ethernet frame with IPv4 and a TCP header of these flags, to port 50,000.
+    fn frame(flags: u8) -> [u8; 54] {
+        let mut frame = [0; 54];
+        frame[12..14].copy_from_slice(&[0x08, 0x00]);
+        frame[14..18].copy_from_slice(&[0x45, 0, 0, 40]);
+        frame[23] = protocol::TCP;
+        frame[26..34].copy_from_slice(&[10, 0, 0, 9, 10, 0, 0, 1]);
+        frame[34..38].copy_from_slice(&[0x9c, 0x40, 0xc3, 0x50]);
+        frame[46..48].copy_from_slice(&[0x50, flags]);
+        frame
+    }
+
+    #[test]
+    fn the_ports_of_an_old_connection_give_no_right_to_a_new_one() {
+        assert_eq!(decide(&&frame(0x02)[..], &mut OldFlow), Reason::NoTuple);
+        assert_eq!(decide(&&frame(0x10)[..], &mut OldFlow), Reason::Flow);
     }
 }

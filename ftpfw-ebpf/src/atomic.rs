@@ -1,7 +1,7 @@
 //! The atomic operations that `core::sync::atomic` lacks for this target: it offers `fetch_add` only
 //! where there is compare-and-exchange; BPF's own instruction needs none.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_and, atomic_xadd};
 
 /// Adds to a word of a map that other CPUs and user space change too; wraps.
 ///
@@ -24,4 +24,14 @@ pub unsafe fn add(word: *mut u64, value: u64) {
 pub unsafe fn fetch_add(word: *mut u64, value: u64) -> u64 {
     // SAFETY: the caller's.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(word, value) }
+}
+
+/// Clears the bits of a word that are not in `mask`.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn and(word: *mut u64, mask: u64) {
+    // SAFETY: the caller's.
+    unsafe { atomic_and::<u64, u64, { AtomicOrdering::Relaxed }>(word, mask) };
 }

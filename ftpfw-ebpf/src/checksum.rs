@@ -80,7 +80,7 @@ unsafe extern "C" fn add_chunk(index: u32, sum: *mut Sum) -> i64 {
     unsafe {
         let payload = &raw mut (*sum.record).payload;
         let words = (length + 3) & !3 & (2 * PAYLOAD_CHUNK - 1);
-        if words > PAYLOAD_CHUNK || words < 4 {
+        if !(4..=PAYLOAD_CHUNK).contains(&words) {
             return 1;
         }
         *payload.cast::<u8>().add(words - 4).cast::<u32>() = 0;

@@ -94,9 +94,12 @@ fn segment(skb: *mut __sk_buff, record: *mut Record) -> bool {
     }
     if length > 0 {
         match arrives(session, key, sequence, length) {
-            Placement::Old => count::add(Counter::Lost(Loss::Retransmitted)),
+            Placement::Old => again(skb, session, record, length),
             Placement::Hole => return false,
             Placement::Next { skip } => {
+                if skip > 0 {
+                    again(skb, session, record, skip);
+                }
                 walk::client(skb, session, record, &Fresh { skip, local: true });
                 // SAFETY: as above.
                 unsafe { (*session).client.advance(sequence.plus(length)) };
@@ -111,6 +114,14 @@ fn segment(skb: *mut __sk_buff, record: *mut Record) -> bool {
         sessions::ends(unsafe { &*session }, key, clock::coarse());
     }
     true
+}
+
+/// The first `length` bytes came before. The agent compares: a copy that differs is an attack, or a
+/// very broken stack (ATTACKS 19).
+#[inline(always)]
+fn again(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, length: u32) {
+    count::add(Counter::Lost(Loss::Retransmitted));
+    walk::repeated(skb, session, record, length, Direction::Client);
 }
 
 /// Where a segment lies. Bytes that the server acknowledged and the follower never saw (they came

@@ -55,7 +55,7 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     session.interface = birth.interface;
     session.shared.acknowledge(birth.client_next.0);
     if birth.adopted {
-        session.shared.set(State::GREETED | State::LOGGED_IN);
+        session.shared.adopt();
     }
     session
         .client
@@ -69,8 +69,9 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     }
     let id = session.id;
     // SAFETY: as above; the borrow of the session is over.
+    let stored = unsafe { &*stored };
     if SESSIONS
-        .insert(key, unsafe { &*stored }, u64::from(BPF_NOEXIST))
+        .insert(key, stored, u64::from(BPF_NOEXIST))
         .is_err()
     {
         // Another CPU was first, or the map is full.
@@ -99,7 +100,7 @@ const WORDS: usize = size_of::<Session>() / size_of::<u64>();
 /// `words` are the words of one session.
 #[inline(always)]
 unsafe fn zero(words: *mut u64) {
-    const { assert!(size_of::<Session>() % size_of::<u64>() == 0) }
+    const { assert!(size_of::<Session>().is_multiple_of(size_of::<u64>())) }
     for at in 0..WORDS {
         // SAFETY: the caller's. Volatile, or LLVM makes a call to `memset` of it again.
         unsafe { ptr::write_volatile(words.add(at), 0) };

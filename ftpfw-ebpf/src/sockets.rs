@@ -1,17 +1,18 @@
 //! `sock:inet_sock_set_state`: what really became of a connection.
 
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::TracePointContext};
 use ftpfw_common::{
     Address,
     abi::{
         event::{Cause, Kind},
         keys::{SessionKey, TupleKey},
         policy::port,
+        values::PortEntry,
     },
 };
 
 use crate::{
-    clock,
+    atomic, clock,
     events::{self, Detail},
     lookup::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT},
     maps::{self, ARMED, LAST_ARMED, PORTS},
@@ -90,15 +91,55 @@ pub fn state_changed(ctx: &TracePointContext) {
             let tuple = TupleKey::active(change.remote, change.remote_port, change.local);
             tuples::claim(&tuple, &change.connection(), clock::fine());
         }
+        (TCP_CLOSE, TCP_LISTEN) => listener_opened(&change),
         (TCP_LISTEN, TCP_CLOSE) => listener_closed(&change),
         (_, TCP_CLOSE) => closed(&change),
         _ => {}
     }
 }
 
+/// Somebody listens on a protected port: the agent finds out who.
+#[inline(always)]
+fn listener_opened(change: &Change) {
+    if policy(change.local_port) & port::PROTECTED_TCP == 0 {
+        return;
+    }
+    let key = SessionKey {
+        client: Address::UNSPECIFIED,
+        server: change.local,
+        client_port: 0,
+        server_port: change.local_port,
+    };
+    // From CLOSE to LISTEN the current process is the one that called listen().
+    let detail = Detail {
+        number: (bpf_get_current_pid_tgid() >> 32) as u32,
+        ..Detail::default()
+    };
+    events::send(Kind::Listening, 0, &key, clock::fine(), detail);
+}
+
+#[inline(always)]
+fn policy(number: u16) -> u32 {
+    PORTS
+        .get(u32::from(number))
+        .map_or(0, |entry| entry.policy())
+}
+
+/// Whoever listened there, the next one may be the daemon.
+#[inline(always)]
+fn forget_foreign(number: u16) {
+    if policy(number) & port::FOREIGN != 0
+        && let Some(entry) = PORTS.get_ptr_mut(u32::from(number))
+    {
+        // SAFETY: an aligned word of an array map that is changed by atomics only.
+        unsafe { atomic::and(entry.cast(), !PortEntry::new(0, port::FOREIGN).0) };
+    }
+}
+
 /// The listener behind an armed port is gone: so is its tuple.
 #[inline(always)]
 fn listener_closed(change: &Change) {
+    forget_foreign(change.local_port);
     let port = u32::from(change.local_port);
     let armed = PORTS.get(port).map_or(0, |entry| entry.armed());
     if armed == 0 {
@@ -144,10 +185,7 @@ fn listener_closed(change: &Change) {
 /// A connection is over: a control connection takes its session along, a data connection its record.
 #[inline(always)]
 fn closed(change: &Change) {
-    let policy = PORTS
-        .get(u32::from(change.local_port))
-        .map_or(0, |entry| entry.policy());
-    if policy & port::CONTROL == 0 {
+    if policy(change.local_port) & port::CONTROL == 0 {
         return tuples::finish(&change.connection(), clock::fine());
     }
     let key = SessionKey {

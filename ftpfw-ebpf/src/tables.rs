@@ -15,7 +15,7 @@ use ftpfw_common::{
 use crate::{
     clock,
     lookup::{self, NO_SOCKET, TCP_LISTEN, TCP_NEW_SYN_RECV},
-    maps::{ARMED, FLOWS, PORTS, settings},
+    maps::{ARMED, CLAIMED, FLOWS, PORTS, settings},
     tuples,
 };
 
@@ -81,8 +81,24 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn retransmitted(&self, connection: &SessionKey) -> bool {
+        if !claims_on_syn() {
+            return false;
+        }
+        let claimed = TupleKey {
+            client: connection.client,
+            server: connection.server,
+            client_port: connection.client_port,
+            server_port: connection.server_port,
+        };
+        // SAFETY: one word is read.
+        unsafe { CLAIMED.get(claimed) }
+            .is_some_and(|tuple| clock::coarse().wrapping_sub(tuple.until) < HANDSHAKE)
+    }
+
+    #[inline(always)]
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey) {
-        remember(flow);
+        remember_for(flow, HANDSHAKE);
         if claims_on_syn() {
             let claimed = TupleKey {
                 client_port: flow.remote_port,
@@ -107,11 +123,19 @@ fn lifetime(flow: &FlowKey) -> u64 {
     }
 }
 
-/// Remembers a flow that went out or was let in.
+/// How long a handshake may take, ns: six retransmissions of a SYN (`net.ipv4.tcp_syn_retries`), the
+/// last after 63 s.
+const HANDSHAKE: u64 = 64 * 1_000_000_000;
+
+/// Remembers a flow that went out.
 #[inline(always)]
 pub fn remember(key: &FlowKey) {
+    remember_for(key, lifetime(key));
+}
+
+#[inline(always)]
+fn remember_for(key: &FlowKey, lifetime: u64) {
     let now = clock::coarse();
-    let lifetime = lifetime(key);
     if let Some(flow) = FLOWS.get_ptr_mut(key) {
         // Refreshed in place: an insert costs twenty times as much.
         // SAFETY: as in `flow`.

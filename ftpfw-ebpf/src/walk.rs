@@ -132,6 +132,38 @@ fn begin(
     None
 }
 
+/// Tells the agent what came a second time: the first bytes of it, which it can compare. `record` is
+/// this direction's and holds the segment.
+#[inline(never)]
+pub fn repeated(
+    skb: *mut __sk_buff,
+    session: *mut Session,
+    record: *mut Record,
+    length: u32,
+    direction: Direction,
+) {
+    // SAFETY: the record is this CPU's and nothing of it is borrowed; the session is a live map value
+    // whose number never changes. `length` is at most the size of the payload.
+    unsafe {
+        let length =
+            (length.min(PAYLOAD_CHUNK as u32).wrapping_sub(1) as usize & (PAYLOAD_CHUNK - 1)) + 1;
+        let to = (&raw mut (*record).payload).cast();
+        let from = (*record).segment.payload as u32;
+        if bpf_skb_load_bytes(skb.cast(), from, to, length as u32) != 0 {
+            return;
+        }
+        let sequence = (*record).segment.sequence;
+        let header = &mut (*record).header;
+        header.at = clock::coarse();
+        header.session = (*session).id;
+        header.kind = Kind::Repeated as u16;
+        header.direction = direction as u8;
+        header.length = length as u16;
+        header.sequence = sequence;
+        events::send_payload(record, length);
+    }
+}
+
 const GO_ON: i64 = 0;
 const STOP: i64 = 1;
 
@@ -295,6 +327,9 @@ fn may_arm(walk: &Walk, key: &SessionKey, announced: u16) -> Result<(), Refusal>
         .map_or(0, |entry| entry.policy());
     if policy & port::PROTECTED_TCP == 0 || policy & port::OPEN_TCP != 0 {
         return Err(Refusal::NotProtected);
+    }
+    if policy & port::FOREIGN != 0 {
+        return Err(Refusal::ForeignListener);
     }
     if walk.local == 0 {
         // The daemon is behind this host, in a container: its listeners cannot be seen from here.

@@ -41,6 +41,10 @@ pub enum Kind {
     /// An outgoing SYN from the FTP data port to a place that no session named was dropped:
     /// key.client, key.client_port.
     BounceOut = 13,
+    /// A process began to listen on a protected port: key.server, key.server_port; `number`: its pid.
+    Listening = 14,
+    /// Bytes that came a second time, the first of them at least: as in `Payload`.
+    Repeated = 15,
 }
 
 impl Kind {
@@ -61,6 +65,8 @@ impl Kind {
             11 => Self::Closed,
             12 => Self::ListenerClosed,
             13 => Self::BounceOut,
+            14 => Self::Listening,
+            15 => Self::Repeated,
             _ => return None,
         })
     }

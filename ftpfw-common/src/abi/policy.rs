@@ -16,6 +16,9 @@ pub mod port {
     pub const CONTROL: u32 = 1 << 4;
     /// Control connections that are TLS from the first byte (RFC 4217 §9's "implicit" FTPS).
     pub const IMPLICIT_TLS: u32 = 1 << 5;
+    /// A process that is no FTP daemon listens here. Set by the agent, cleared by the programs when the
+    /// listener closes.
+    pub const FOREIGN: u32 = 1 << 6;
 }
 
 /// Map `SETTINGS`, one entry: policy that can change while the programs run.

@@ -88,6 +88,7 @@ impl ClientSide {
     #[inline(always)]
     pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
         self.next = next.0;
+        shared.adopt();
         self.records.lose();
         self.line.start_partial();
         self.command.start_line();

@@ -102,7 +102,7 @@ impl Dialogue {
     /// The login may be among the bytes that are missing: from here on the session is one met in
     /// the middle.
     pub fn adopt(&self) {
-        self.shared.set(State::GREETED | State::LOGGED_IN);
+        self.shared.adopt();
     }
 
     /// The control connection ends: nothing is armed any more.

@@ -101,6 +101,12 @@ impl Fifo {
         })
     }
 
+    /// Whether a command of a class ever came.
+    #[inline(always)]
+    pub(super) fn had(&self, class: Class) -> bool {
+        self.latest[class as usize].load() != 0
+    }
+
     /// Number of the latest command of a class, if it is not before `tail`.
     ///
     /// The latest, not the oldest: where the pairing is unknown, older ones may have been answered.

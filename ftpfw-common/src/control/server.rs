@@ -100,6 +100,7 @@ impl ServerSide {
     #[inline(always)]
     pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
         self.next = next.0;
+        shared.adopt();
         self.records.lose();
         self.line.start_partial();
         self.reply.restart();
@@ -214,6 +215,9 @@ impl ServerSide {
     fn pair(&mut self, code: u16, command: Outstanding, shared: &Shared) -> ServerEvent {
         let positive = code < 300;
         match command.kind {
+            // Some servers answer what was pipelined behind PASS before PASS itself. No other command
+            // has these replies (RFC 959 §5.4, RFC 2228 §5).
+            _ if is_login(code) && shared.fifo.had(Class::Login) => self.login(code, shared),
             Kind::Login if !is_passive(code) => self.login(code, shared),
             kind if kind.is_passive() && is_passive(code) => self.passive(kind, shared),
             kind if kind.is_active() => self.active(positive, command, shared),
@@ -298,6 +302,12 @@ impl ServerSide {
             _ => ServerEvent::None,
         }
     }
+}
+
+/// 230 and 232: the login succeeded.
+#[inline(always)]
+const fn is_login(code: u16) -> bool {
+    matches!(code, code::LOGGED_IN | code::LOGGED_IN_SECURE)
 }
 
 /// 227, 228 and 229: what may arm (RFC 959, 1639, 2428).

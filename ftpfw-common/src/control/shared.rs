@@ -82,6 +82,13 @@ impl Shared {
         self.state.store(self.state.load() | u64::from(bits));
     }
 
+    /// The session was met in the middle, or bytes that may have held its login are lost: it is taken
+    /// as logged in. A server to which it is not will answer no PASV.
+    #[inline(always)]
+    pub fn adopt(&self) {
+        self.set(State::GREETED | State::LOGGED_IN);
+    }
+
     /// Clears bits of [`State`]. Server's side only.
     #[inline(always)]
     pub fn clear(&self, bits: u32) {

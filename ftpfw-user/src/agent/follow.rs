@@ -12,6 +12,7 @@ use ftpfw_common::{
 use tracing::{debug, error, info, warn};
 
 use super::{
+    foreign::Foreign,
     narrate,
     opener::Opener,
     sessions::{Session, Sessions},
@@ -31,17 +32,22 @@ pub struct Follower {
     opener: Option<Opener>,
     /// How often kernel and agent concluded differently.
     disagreements: u64,
+    /// How often a client sent bytes again, and others.
+    contradictions: u64,
+    foreign: Foreign,
 }
 
 impl Follower {
     /// A follower of no sessions yet.
     #[must_use]
-    pub fn new(tuples: Tuples, opener: Option<Opener>) -> Self {
+    pub fn new(tuples: Tuples, opener: Option<Opener>, foreign: Foreign) -> Self {
         Self {
             sessions: Sessions::default(),
             tuples,
             opener,
             disagreements: 0,
+            contradictions: 0,
+            foreign,
         }
     }
 
@@ -62,6 +68,12 @@ impl Follower {
     #[must_use]
     pub const fn disagreements(&self) -> u64 {
         self.disagreements
+    }
+
+    /// How often a client sent bytes again, and others than the first time.
+    #[must_use]
+    pub const fn contradictions(&self) -> u64 {
+        self.contradictions
     }
 
     /// Forgets sessions that the kernel no longer follows: their end may have been lost.
@@ -100,6 +112,8 @@ impl Follower {
             Kind::Plain => self.opaque(header, false),
             Kind::Closed => self.closed(header),
             Kind::ListenerClosed => self.listener_closed(header),
+            Kind::Listening => self.listening(header),
+            Kind::Repeated => self.repeated(record),
             Kind::BounceOut => warn!(
                 "dropped a connection from the FTP data port to {}, which no session named",
                 narrate::socket(key.client, key.client_port),
@@ -199,6 +213,28 @@ impl Follower {
         };
         let age = ms_between(session.born_at, header.at);
         info!("{}", narrate::closed(id, age, session.transfers));
+    }
+
+    fn listening(&mut self, header: &EventHeader) {
+        let Ok(pid) = i32::try_from(header.number) else {
+            return;
+        };
+        let port = header.key.server_port;
+        if self.foreign.listening(port, pid) {
+            debug!("port {port} is closed to negotiations: process {pid}, no FTP daemon, listens");
+        }
+    }
+
+    /// Two copies of the same bytes that differ: the first one counts, for TCP and for the engine.
+    fn repeated(&mut self, record: &Record) {
+        let session = self.sessions.of(&record.header);
+        if session.is_some_and(|session| session.contradicts(record)) {
+            self.contradictions += 1;
+            warn!(
+                "session {}: the client sent bytes again, and others than before",
+                record.header.session
+            );
+        }
     }
 
     /// The programs withdrew the tuple armed last for that port; the others are found here.

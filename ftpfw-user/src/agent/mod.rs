@@ -3,6 +3,8 @@
 mod agreement;
 pub mod api;
 mod follow;
+mod foreign;
+mod history;
 pub(crate) mod lines;
 mod narrate;
 mod opener;
@@ -29,6 +31,7 @@ use crate::{
 };
 use api::Socket;
 use follow::Follower;
+use foreign::Foreign;
 use opener::Opener;
 use stream::EventStream;
 
@@ -50,13 +53,18 @@ impl Shared {
         } else {
             "agent"
         };
+        let (disagreements, contradictions) = {
+            let follower = lock(&self.follower);
+            (follower.disagreements(), follower.contradictions())
+        };
         AgentRow {
             pid: process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: ms_between(self.started_at, clock::now()),
             opener: opener.to_owned(),
             dry_run: self.settings.dry_run != 0,
-            disagreements: lock(&self.follower).disagreements(),
+            disagreements,
+            contradictions,
         }
     }
 }
@@ -86,7 +94,8 @@ impl Agent {
             0 => Some(Opener::new(settings.tuple_lifetime, &tuples.all()?)),
             _ => None,
         };
-        let mut follower = Follower::new(tuples, opener);
+        let foreign = Foreign::new(kernel.maps().ports()?);
+        let mut follower = Follower::new(tuples, opener, foreign);
         for (key, session) in kernel.maps().sessions()? {
             follower.take_over(key, &session);
         }

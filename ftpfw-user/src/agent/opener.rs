@@ -104,6 +104,9 @@ impl Opener {
         if mode == Mode::Passive && !closed {
             return Ok(vec![Err(Refusal::NotProtected)]);
         }
+        if mode == Mode::Passive && policy & bits::FOREIGN != 0 {
+            return Ok(vec![Err(Refusal::ForeignListener)]);
+        }
         let mut done = self.withdraw(tuples, id, key, Cause::Replaced)?;
         let armed = tuples.arm(tuple(key, mode, port), id, mode, self.lifetime)?;
         if armed == Arming::Full {

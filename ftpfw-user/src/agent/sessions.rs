@@ -13,7 +13,7 @@ use ftpfw_common::{
     stream::Sequence,
 };
 
-use super::{agreement::Agreement, lines::Lines, stream::Record, text};
+use super::{agreement::Agreement, history::History, lines::Lines, stream::Record, text};
 use crate::{kernel::clock::ms_between, query::model::SessionRow};
 
 /// Refusals whose event has not come yet: more than a segment of commands can hold is not kept.
@@ -40,6 +40,8 @@ pub struct Session {
     pub bytes: [u64; 2],
     engine: Dialogue,
     agreement: Agreement,
+    /// What the client said lately.
+    history: History,
     lines: [Lines; 2],
     /// The name in the last USER.
     asked_user: Option<String>,
@@ -68,6 +70,7 @@ impl Session {
             bytes: [0; 2],
             engine: Dialogue::new(adopted, partial),
             agreement: Agreement::default(),
+            history: History::default(),
             lines,
             asked_user: None,
             last_reply: None,
@@ -105,6 +108,13 @@ impl Session {
         self.agreement.doubt();
     }
 
+    /// Whether bytes of the client's that came a second time are others than the first time.
+    #[must_use]
+    pub fn contradicts(&self, record: &Record) -> bool {
+        self.history
+            .contradicts(Sequence(record.header.sequence), &record.payload)
+    }
+
     /// What the kernel is expected to conclude.
     pub const fn agreement(&mut self) -> &mut Agreement {
         &mut self.agreement
@@ -115,6 +125,9 @@ impl Session {
         let direction = Direction::from_u8(record.header.direction);
         let sequence = Sequence(record.header.sequence);
         self.bytes[direction as usize] += record.payload.len() as u64;
+        if direction == Direction::Client {
+            self.history.push(sequence, &record.payload);
+        }
         let mut concluded = Vec::new();
         let engine = &mut self.engine;
         engine.take(

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use ftpfw_common::abi::values::PortEntry;
+use ftpfw_common::abi::{policy::port as bits, values::PortEntry};
 use memmap2::{MmapOptions, MmapRaw};
 
 /// Entries of the map: one for each port, 0 included.
@@ -48,6 +48,13 @@ impl Ports {
         for (port, bits) in (0..=u16::MAX).zip(table) {
             self.update(port, |entry| Some(entry.with_policy(*bits)));
         }
+    }
+
+    /// Another process than the FTP daemon listens on `port`.
+    pub fn set_foreign(&self, port: u16) {
+        self.update(port, |entry| {
+            Some(entry.with_policy(entry.policy() | bits::FOREIGN))
+        });
     }
 
     /// Counts one more passive tuple. To be called *before* the tuple is inserted: a count that is

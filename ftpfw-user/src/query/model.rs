@@ -126,6 +126,8 @@ pub struct AgentRow {
     pub dry_run: bool,
     /// How often kernel and agent concluded differently from the same bytes: 0, or there is a bug.
     pub disagreements: u64,
+    /// How often a client sent control bytes again, and others than the first time.
+    pub contradictions: u64,
 }
 
 #[cfg(test)]

@@ -156,6 +156,9 @@ pub fn status(status: &Status) -> String {
             if agent.disagreements > 0 {
                 line("disagreements", agent.disagreements.to_string());
             }
+            if agent.contradictions > 0 {
+                line("contradictions", agent.contradictions.to_string());
+            }
         }
     }
     for interface in &status.interfaces {

@@ -1,0 +1,125 @@
+//! Ports that another process than the FTP daemon listens on: no reply may open them (ATTACKS 4).
+//!
+//! The programs refuse a port with the bit `FOREIGN`. It is set here, for listeners that were there
+//! before and for those that the tracepoint reports, and cleared in the kernel when they close.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use ftpfw_common::abi::policy::port;
+use procfs::process::{FDTarget, Process};
+
+use crate::{kernel::ports::Ports, listeners};
+
+/// Ancestors that are asked: a daemon's helper is not far from it.
+const GENERATIONS: usize = 8;
+/// systemd or inetd: it may hold the control port's listener for the daemon, and is none itself.
+const INIT: i32 = 1;
+
+/// Tells FTP daemons from other processes.
+#[derive(Debug)]
+pub struct Foreign {
+    ports: Ports,
+    control: Vec<u16>,
+    /// Programs that were seen to hold a control connection or its listener.
+    daemons: HashSet<PathBuf>,
+    /// The network namespace of this process.
+    netns: Option<PathBuf>,
+}
+
+impl Foreign {
+    /// Judges by the policy in `ports`, and marks what is there already.
+    #[must_use]
+    pub fn new(ports: Ports) -> Self {
+        let policy: Vec<u32> = (0..=u16::MAX)
+            .map(|number| ports.get(number).policy())
+            .collect();
+        let is_control = |number: &u16| policy[usize::from(*number)] & port::CONTROL != 0;
+        let mut foreign = Self {
+            control: (0..=u16::MAX).filter(is_control).collect(),
+            ports,
+            daemons: HashSet::new(),
+            netns: netns(Path::new("/proc/self")),
+        };
+        for socket in listeners::cut_off(&policy) {
+            if let ("tcp", Some((_, pid))) = (socket.transport, socket.process) {
+                foreign.listening(socket.address.port(), pid);
+            }
+        }
+        foreign
+    }
+
+    /// Process `pid` listens on `port`. Whether that closes the port to negotiations.
+    pub fn listening(&mut self, port: u16, pid: i32) -> bool {
+        // Gone already, or in a container: then it listens on other addresses than ours.
+        let directory = PathBuf::from(format!("/proc/{pid}"));
+        if !directory.exists() || netns(&directory) != self.netns || self.is_daemon(pid) {
+            return false;
+        }
+        self.ports.set_foreign(port);
+        true
+    }
+
+    /// Whether a process, or one that it descends from, is an FTP daemon: it runs a program that was
+    /// seen to hold a control connection or its listener.
+    fn is_daemon(&mut self, pid: i32) -> bool {
+        let mut ancestors = vec![pid];
+        while let Some(parent) = ancestors.last().copied().and_then(parent)
+            && parent > INIT
+            && ancestors.len() < GENERATIONS
+        {
+            ancestors.push(parent);
+        }
+        let known = |daemons: &HashSet<PathBuf>| {
+            ancestors
+                .iter()
+                .any(|&pid| program(pid).is_some_and(|program| daemons.contains(&program)))
+        };
+        if known(&self.daemons) {
+            return true;
+        }
+        // A program not seen before, or a daemon that was started since.
+        self.find_daemons();
+        known(&self.daemons)
+    }
+
+    /// Finds the programs that hold control connections now.
+    fn find_daemons(&mut self) {
+        let sockets = [procfs::net::tcp(), procfs::net::tcp6()];
+        let inodes: HashSet<u64> = sockets
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|socket| self.control.contains(&socket.local_address.port()))
+            .map(|socket| socket.inode)
+            .collect();
+        let holders = procfs::process::all_processes()
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|process| process.pid > INIT && holds(process, &inodes));
+        self.daemons
+            .extend(holders.filter_map(|process| process.exe().ok()));
+    }
+}
+
+fn holds(process: &Process, inodes: &HashSet<u64>) -> bool {
+    process.fd().into_iter().flatten().flatten().any(
+        |descriptor| matches!(descriptor.target, FDTarget::Socket(inode) if inodes.contains(&inode)),
+    )
+}
+
+fn program(pid: i32) -> Option<PathBuf> {
+    Process::new(pid).ok()?.exe().ok()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    Some(Process::new(pid).ok()?.stat().ok()?.ppid)
+}
+
+fn netns(process: &Path) -> Option<PathBuf> {
+    fs::read_link(process.join("ns/net")).ok()
+}
