@@ -12,6 +12,7 @@ mod atomic;
 mod checksum;
 mod clock;
 mod commands;
+mod conclude;
 mod count;
 mod cursor;
 mod events;

@@ -12,22 +12,16 @@ use aya_ebpf::{
 };
 use ftpfw_common::{
     abi::{
-        event::{Cause, Direction, Kind, PAYLOAD_CHUNK},
-        keys::{SessionKey, TupleKey},
-        policy::port,
-        values::{Mode, Session},
+        event::{Direction, Kind, PAYLOAD_CHUNK},
+        values::Session,
     },
     control::{ClientEvent, ServerEvent},
-    reason::{Counter, Negotiation, Refusal},
 };
 
 use crate::{
-    clock, count,
-    events::{self, Detail},
-    lookup::{self, TCP_LISTEN},
-    maps::{PORTS, Record, settings},
-    sessions::{self, Named},
-    tuples,
+    clock, conclude, events,
+    maps::{Record, settings},
+    sessions,
 };
 
 /// What of a segment is new.
@@ -39,17 +33,17 @@ pub struct Fresh {
 }
 
 /// What the callbacks see. Lives on the stack of the program.
-struct Walk {
-    skb: *mut __sk_buff,
-    session: *mut Session,
-    record: *mut Record,
+pub struct Walk {
+    pub skb: *mut __sk_buff,
+    pub session: *mut Session,
+    pub record: *mut Record,
     /// Offset of the first new byte from the start of the frame.
     offset: u32,
     /// New bytes; at least one.
     length: u32,
     /// Sequence number of the first new byte.
     sequence: u32,
-    local: u32,
+    pub local: u32,
 }
 
 /// Takes a segment of the client's through the engine, or only to the agent where that one opens.
@@ -219,8 +213,8 @@ unsafe extern "C" fn client_byte(index: u32, walk: *mut Walk) -> i64 {
         let client = &(*walk.record).header.key.client;
         match (*walk.session).client.byte(byte, shared, client) {
             ClientEvent::None => {}
-            ClientEvent::Arm { port, by } => arm_active(walk, port, by),
-            ClientEvent::Refused(refusal) => refuse(walk, refusal, 0),
+            ClientEvent::Arm { port, by } => conclude::arm_active(walk, port, by),
+            ClientEvent::Refused(refusal) => conclude::refuse(walk, refusal, 0),
         }
     }
     GO_ON
@@ -237,11 +231,11 @@ unsafe extern "C" fn server_byte(index: u32, walk: *mut Walk) -> i64 {
         let shared = &(*walk.session).shared;
         match (*walk.session).server.byte(byte, shared) {
             ServerEvent::None | ServerEvent::LoggedIn => {}
-            ServerEvent::ArmPassive { port, by } => arm_passive(walk, port, by),
-            ServerEvent::ArmActive { port, by } => arm_active(walk, port, by),
-            ServerEvent::WithdrawActive { port } => withdraw_active(walk, port),
-            ServerEvent::Withdraw(cause) => withdraw(walk, cause),
-            ServerEvent::Refused(refusal) => refuse(walk, refusal, 0),
+            ServerEvent::ArmPassive { port, by } => conclude::arm_passive(walk, port, by),
+            ServerEvent::ArmActive { port, by } => conclude::arm_active(walk, port, by),
+            ServerEvent::WithdrawActive { port } => conclude::withdraw_active(walk, port),
+            ServerEvent::Withdraw(cause) => conclude::withdraw(walk, cause),
+            ServerEvent::Refused(refusal) => conclude::refuse(walk, refusal, 0),
             ServerEvent::Opaque => {
                 let header = &(*walk.record).header;
                 sessions::became_opaque(&header.key, header.session, header.at, Direction::Server);
@@ -253,128 +247,4 @@ unsafe extern "C" fn server_byte(index: u32, walk: *mut Walk) -> i64 {
         }
     }
     GO_ON
-}
-
-/// The tuple that the reply announced, before the reply leaves.
-#[inline(never)]
-unsafe fn arm_passive(walk: &Walk, announced: u16, by: Negotiation) {
-    // SAFETY: the walk's session and record are live map values.
-    let (session, key, now) = unsafe { context(walk) };
-    if let Err(refusal) = may_arm(walk, key, announced) {
-        // SAFETY: as above.
-        return unsafe { refuse(walk, refusal, announced) };
-    }
-    sessions::withdraw(session, key, Cause::Replaced, now);
-    let tuple = TupleKey::passive(key.client, key.server, announced);
-    session.shared.set_passive_port(announced);
-    match tuples::arm(&tuple, session.id, Mode::Passive, now) {
-        // SAFETY: as above.
-        Ok(()) => unsafe { armed(walk, announced, Mode::Passive, by) },
-        // SAFETY: as above.
-        Err(refusal) => unsafe { refuse(walk, refusal, announced) },
-    }
-}
-
-/// What the server may dial.
-#[inline(never)]
-unsafe fn arm_active(walk: &Walk, dialled: u16, by: Negotiation) {
-    // SAFETY: the walk's session and record are live map values.
-    let (session, key, now) = unsafe { context(walk) };
-    sessions::withdraw(session, key, Cause::Replaced, now);
-    let tuple = TupleKey::active(key.client, dialled, key.server);
-    session.shared.set_active_port(dialled);
-    match tuples::arm(&tuple, session.id, Mode::Active, now) {
-        // SAFETY: as above.
-        Ok(()) => unsafe { armed(walk, dialled, Mode::Active, by) },
-        // SAFETY: as above.
-        Err(refusal) => unsafe { refuse(walk, refusal, dialled) },
-    }
-}
-
-#[inline(never)]
-unsafe fn withdraw_active(walk: &Walk, dialled: u16) {
-    // SAFETY: the walk's session and record are live map values.
-    let (session, key, now) = unsafe { context(walk) };
-    sessions::withdraw_one(session.id, key, Named::active(dialled), Cause::Refused, now);
-}
-
-#[inline(never)]
-unsafe fn withdraw(walk: &Walk, cause: Cause) {
-    // SAFETY: the walk's session and record are live map values.
-    let (session, key, now) = unsafe { context(walk) };
-    sessions::withdraw(session, key, cause, now);
-}
-
-/// The session, its key and the time of the segment.
-#[inline(always)]
-unsafe fn context(walk: &Walk) -> (&Session, &SessionKey, u64) {
-    // SAFETY: the caller's: session and record are live map values. Only `shared` and what never
-    // changes is read of the session.
-    unsafe {
-        (
-            &*walk.session,
-            &(*walk.record).header.key,
-            (*walk.record).header.at,
-        )
-    }
-}
-
-/// Whether an announced port is one that a tuple may open.
-#[inline(never)]
-fn may_arm(walk: &Walk, key: &SessionKey, announced: u16) -> Result<(), Refusal> {
-    let policy = PORTS
-        .get(u32::from(announced))
-        .map_or(0, |entry| entry.policy());
-    if policy & port::PROTECTED_TCP == 0 || policy & port::OPEN_TCP != 0 {
-        return Err(Refusal::NotProtected);
-    }
-    if policy & port::FOREIGN != 0 {
-        return Err(Refusal::ForeignListener);
-    }
-    if walk.local == 0 {
-        // The daemon is behind this host, in a container: its listeners cannot be seen from here.
-        return Ok(());
-    }
-    // No connection has client port 0: only the listener can be found.
-    let listener = SessionKey {
-        client_port: 0,
-        server_port: announced,
-        ..*key
-    };
-    if lookup::state(walk.skb.cast(), &listener) == TCP_LISTEN {
-        Ok(())
-    } else {
-        Err(Refusal::NotListening)
-    }
-}
-
-#[inline(always)]
-unsafe fn armed(walk: &Walk, port: u16, mode: Mode, by: Negotiation) {
-    // SAFETY: the walk's session and record are live map values.
-    let (session, key, now) = unsafe { context(walk) };
-    count::add(Counter::Armed(by));
-    let detail = Detail {
-        port,
-        detail: mode as u8,
-        number: by as u32,
-        // SAFETY: as above.
-        direction: unsafe { (*walk.record).header.direction },
-    };
-    events::send(Kind::Armed, session.id, key, now, detail);
-}
-
-/// A negotiation that arms nothing.
-#[inline(never)]
-unsafe fn refuse(walk: &Walk, refusal: Refusal, port: u16) {
-    // SAFETY: the walk's session and record are live map values.
-    let (session, key, now) = unsafe { context(walk) };
-    count::add(Counter::Refused(refusal));
-    let detail = Detail {
-        port,
-        number: refusal as u32,
-        // SAFETY: as above.
-        direction: unsafe { (*walk.record).header.direction },
-        detail: 0,
-    };
-    events::send(Kind::Refused, session.id, key, now, detail);
 }
