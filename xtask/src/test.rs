@@ -38,7 +38,9 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
     for (name, targets) in suites {
         let mut test = workspace::cargo(&["test", "--no-fail-fast"]);
         test.args(HOST).args(targets).arg("--").args(filters);
-        test.arg(format!("--test-threads={threads}"));
+        // What is ignored by default needs privileges, and here they are.
+        test.arg("--include-ignored")
+            .arg(format!("--test-threads={threads}"));
         test.envs(programs(Profile::Release));
         phases.check(name, &mut test)?;
     }
