@@ -3,7 +3,11 @@
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Result, ensure};
-use ftpfw_common::{abi::event::Direction, control::Dialogue, stream::Sequence};
+use ftpfw_common::{
+    abi::event::Direction,
+    control::Dialogue,
+    stream::{Placement, Sequence, place},
+};
 use ftpfw_tests::transcript::{Transcript, describe};
 
 /// Where each direction starts: the client's sequence numbers wrap on the way.
@@ -154,4 +158,39 @@ fn a_different_copy_of_what_was_seen_is_never_read() {
     take(Direction::Server, 1, b"227 (10,0,0,1,195,80");
     take(Direction::Server, 1, b"227 (10,0,0,1,195,99)\r\n");
     assert_eq!(concluded, ["arm passive 50000 pasv"], "ATTACKS 19");
+}
+
+/// Two segments of one direction, the second first: it would leave a hole, so the kernel drops it
+/// (`control-out-of-order`) and TCP sends it again behind the first.
+#[test]
+fn swapped_neighbours_change_nothing() -> Result<()> {
+    for transcript in transcripts()? {
+        for (number, range) in whole(&transcript) {
+            for at in range.clone().skip(1) {
+                let (head, tail) = ((number, 0..at), (number, at..range.end));
+                let arrives_early = place(
+                    STARTS[0],
+                    STARTS[0].plus(at as u32),
+                    (range.end - at) as u32,
+                );
+                ensure!(
+                    arrives_early == Placement::Hole,
+                    "a hole at {at} is not seen"
+                );
+                let resent = whole(&transcript).flat_map(|(step, range)| {
+                    if step == number {
+                        vec![head.clone(), tail.clone(), head.clone(), tail.clone()]
+                    } else {
+                        vec![(step, range)]
+                    }
+                });
+                check(
+                    &transcript,
+                    &format!("step {} swapped at {at}", number + 1),
+                    resent,
+                )?;
+            }
+        }
+    }
+    Ok(())
 }
