@@ -4,6 +4,7 @@
 //! a listener. After each attack an honest negotiation on the same connection lets a transfer through.
 
 mod active;
+mod foreign;
 mod login;
 mod replies;
 

@@ -11,6 +11,7 @@ use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::packets::{ETHERNET, IPV4};
 use ftpfw_tests::scene::{OTHER, PORT, Scene};
 use ftpfw_tests::scripted::heard;
+use ftpfw_tests::wait;
 use ftpfw_tests::wire::Wire;
 
 /// What a ghost says it takes in a segment, if it is not about that.
@@ -130,6 +131,10 @@ fn a19_overlap_of_commands() -> Result<()> {
         ..ghost.segment(second.as_bytes())
     };
     ghost.put(&copy)?;
+    wait::until("the session to be reported", || {
+        let reported = scene.firewall.log().contains("others than before");
+        Ok(reported.then_some(()))
+    })?;
     // The same again with more behind it: only what is behind it is new, to TCP as well.
     let longer = format!("{second}NOOP\r\n");
     let copy = Segment {
@@ -173,8 +178,9 @@ fn a19_overlap_of_replies() -> Result<()> {
     let scene = Scene::new(&lab)?;
     let haunt = Haunt::new(&lab, Family::V4)?;
     let (mut ghost, mut server) = scene.ghost(&haunt, MSS)?;
-    ghost.say(b"EPSV\r\n")?;
-    heard(&mut server, b"EPSV\r\n")?;
+    // The second is still to be answered: a forged reply would be taken for its.
+    ghost.say(b"EPSV\r\nEPSV\r\n")?;
+    heard(&mut server, b"EPSV\r\nEPSV\r\n")?;
     let sequence = ghost.expected;
     let reply = format!("229 Extended (|||{PORT}|)\r\n");
     server.write_all(reply.as_bytes())?;
