@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
@@ -23,6 +24,7 @@ use ftpfw_tests::scene::{LOGIN, OTHER, PORT, Scene};
 use ftpfw_tests::scripted::{Talk, heard};
 use ftpfw_tests::wait;
 use ftpfw_user::kernel::{Maps, PinDir, tuples::Arming};
+use rustix::net::sockopt::set_socket_linger;
 
 const HOUR: u64 = 3_600_000_000_000;
 
@@ -132,6 +134,8 @@ fn a27_ten_thousand_sessions() -> Result<()> {
         let replies = format!("331 word\r\n230 in\r\n229 Extended (|||{port}|)\r\n");
         server.write_all(replies.as_bytes())?;
         ghost.expect(replies.as_bytes())?;
+        // Gone at once when it is dropped: nobody is there to answer its FIN.
+        set_socket_linger(&server, Some(Duration::ZERO))?;
         flood.push(server);
     }
     let sessions = Maps::open(&pins(&scene.firewall))?.sessions()?.len();
