@@ -108,9 +108,7 @@ fn segment(skb: *mut __sk_buff, record: *mut Record) -> bool {
     }
     // SAFETY: as above.
     if tcp.has(flag::FIN) && sequence.plus(length) == unsafe { (*session).client.next() } {
-        // SAFETY: as above; the shared borrow begins after the write.
-        unsafe { (*session).client.finished = 1 };
-        // SAFETY: as above.
+        // SAFETY: as above; nothing of the session is borrowed mutably any more.
         sessions::ends(unsafe { &*session }, key, clock::coarse());
     }
     true

@@ -53,9 +53,7 @@ pub fn segment(skb: *mut __sk_buff, record: *mut Record) {
         take(skb, session, record, !socket.is_null());
     }
     if tcp.flags & (flag::FIN | flag::RST) != 0 {
-        // SAFETY: as above; TC egress alone writes the server's side.
-        unsafe { (*session).server.finished = 1 };
-        // SAFETY: as above; the shared borrow begins after the write.
+        // SAFETY: as above; nothing of the session is borrowed mutably any more.
         sessions::ends(unsafe { &*session }, key, clock::coarse());
     }
 }

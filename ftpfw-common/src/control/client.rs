@@ -52,9 +52,7 @@ pub struct ClientSide {
     telnet: Telnet,
     /// How far the stream is into TLS: [`PLAIN`], [`TLS`] or [`RESUMED`].
     opaque: u8,
-    /// 1: FIN or RST seen.
-    pub finished: u8,
-    reserved: u8,
+    reserved: [u8; 2],
 }
 
 impl ClientSide {

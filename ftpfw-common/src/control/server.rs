@@ -66,11 +66,9 @@ pub struct ServerSide {
     /// Number of the command that the next final reply answers.
     tail: u32,
     telnet: Telnet,
-    /// 1: FIN or RST seen.
-    pub finished: u8,
     /// 1: which command a reply answers is unknown, until one shows it.
     unpaired: u8,
-    reserved: u8,
+    reserved: [u8; 2],
 }
 
 impl ServerSide {
