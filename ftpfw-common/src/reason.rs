@@ -156,6 +156,8 @@ counted! {
         ForeignAddress = "foreign-address",
         /// A retransmission whose bytes were skipped.
         Retransmitted = "retransmitted",
+        /// Client bytes that were read, and that TCP then threw away.
+        Rewound = "rewound",
     }
 }
 

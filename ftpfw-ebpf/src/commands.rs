@@ -93,6 +93,7 @@ fn segment(skb: *mut __sk_buff, record: *mut Record) -> bool {
         return true;
     }
     if length > 0 {
+        rewind(skb, session, key, sequence);
         match arrives(session, key, sequence, length) {
             Placement::Old => again(skb, session, record, length),
             Placement::Hole => return false,
@@ -112,6 +113,25 @@ fn segment(skb: *mut __sk_buff, record: *mut Record) -> bool {
         sessions::ends(unsafe { &*session }, key, clock::coarse());
     }
     true
+}
+
+/// A segment that begins with what was read already: TCP may have thrown that away the first time
+/// (a flag, an option, a checksum of the IP header …). Then it was no command, and this one is. What
+/// TCP wants next tells; for a daemon behind this host, what it acknowledged.
+#[inline(always)]
+fn rewind(skb: *mut __sk_buff, session: *mut Session, key: &SessionKey, sequence: Sequence) {
+    // SAFETY: a live map value; TC ingress alone writes the client's side.
+    let client = unsafe { &(*session).client };
+    if !client.next().is_after(sequence) || !client.can_rewind() {
+        return;
+    }
+    // SAFETY: as above; `shared` is atomic.
+    let acknowledged = unsafe { (*session).shared.acknowledged() };
+    let wanted = lookup::find_past(skb.cast(), key).map_or(acknowledged, |past| past.next);
+    // Behind a hole of TCP's there is nothing to be had from this segment.
+    if client.next().is_after(Sequence(wanted)) && !sequence.is_after(Sequence(wanted)) {
+        sessions::rewind(session, key, Sequence(wanted));
+    }
 }
 
 /// The first `length` bytes came before. The agent compares: a copy that differs is an attack, or a

@@ -76,6 +76,8 @@ pub struct Past {
     pub received: u32,
     /// Segments with data that went out, those under way included.
     pub sent: u32,
+    /// Sequence number of the byte that TCP wants next.
+    pub next: u32,
 }
 
 /// The past of an established connection, from its socket; `None` for any other state.
@@ -96,6 +98,7 @@ pub unsafe fn past(socket: *mut bpf_sock) -> Option<Past> {
         Some(Past {
             received: (*tcp).data_segs_in,
             sent: (*tcp).data_segs_out,
+            next: (*tcp).rcv_nxt,
         })
     }
 }

@@ -10,8 +10,8 @@ use ftpfw_common::{
         policy::port,
         values::{Mode, Session},
     },
-    control::State,
-    reason::{Counter, Refusal},
+    control::{Rewound, State},
+    reason::{Counter, Loss, Refusal},
     stream::Sequence,
 };
 
@@ -151,6 +151,28 @@ pub fn withdraw(session: &Session, key: &SessionKey, cause: Cause, now: u64) {
     let active = session.shared.active_port();
     if active != 0 {
         withdraw_one(session.id, key, Named::active(active), cause, now);
+    }
+}
+
+/// TCP threw away what was read of the client's from `next` on.
+#[inline(never)]
+pub fn rewind(session: *mut Session, key: &SessionKey, next: Sequence) {
+    let now = clock::coarse();
+    // SAFETY: a live map value; TC ingress, which calls this, alone writes the client's side, and
+    // `shared` is atomic.
+    let (client, shared, id) =
+        unsafe { (&mut (*session).client, &(*session).shared, (*session).id) };
+    count::add(Counter::Lost(Loss::Rewound));
+    let rewound = client.rewind(next, shared);
+    let detail = Detail {
+        number: next.0,
+        direction: Direction::Client as u8,
+        ..Detail::default()
+    };
+    events::send(Kind::Rewound, id, key, now, detail);
+    if rewound == Rewound::Armed {
+        let port = shared.active_port();
+        withdraw_one(id, key, Named::active(port), Cause::Discarded, now);
     }
 }
 

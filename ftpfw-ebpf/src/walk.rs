@@ -96,10 +96,12 @@ fn begin(
     let tcp = unsafe {
         let header = &mut (*record).header;
         header.at = clock::coarse();
+        let tcp = &(*record).segment;
         header.session = (*session).id;
         header.kind = Kind::Payload as u16;
         header.direction = direction as u8;
-        &(*record).segment
+        header.number = tcp.acknowledgment;
+        tcp
     };
     let mut walk = Walk {
         skb,

@@ -16,7 +16,7 @@ use crate::wire::Wire;
 /// Closed on every host of a laboratory and never protected: a SYN to it is answered by a RST.
 const SENTINEL: u16 = 1;
 
-/// What came from the server.
+/// A segment that came.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// Its header.
@@ -131,7 +131,9 @@ impl<'a> Haunt<'a> {
     }
 }
 
-fn dissect(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, Received)> {
+/// The TCP segment in a frame, with its sender and receiver; `None` for any other frame.
+#[must_use]
+pub fn dissect(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, Received)> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
     let (from, to): (IpAddr, IpAddr) = match packet.net? {
         NetSlice::Ipv4(ip) => (

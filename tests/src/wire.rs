@@ -70,11 +70,24 @@ impl Wire {
         let mut one = CpuSet::new();
         one.set(sched_getcpu());
         sched_setaffinity(None, &one).context("stay on one CPU")?;
-        let (socket, interface) = host.netns.run(open)??;
+        let (socket, interface) = host.netns.run(|| open("eth0"))??;
         Ok(Self {
             socket,
             interface,
             mac: host.mac,
+        })
+    }
+
+    /// Opens the loopback of the current namespace, to listen.
+    ///
+    /// # Errors
+    /// Without root.
+    pub fn loopback() -> Result<Self> {
+        let (socket, interface) = open("lo")?;
+        Ok(Self {
+            socket,
+            interface,
+            mac: [0; 6],
         })
     }
 
@@ -95,7 +108,7 @@ impl Wire {
         Ok(())
     }
 
-    /// The next frame that passes `eth0`, in either direction.
+    /// The next frame that passes the interface, in either direction.
     ///
     /// # Errors
     /// When none comes within [`PATIENCE`].
@@ -107,7 +120,7 @@ impl Wire {
                 Ok(frame)
             }
             Err(Errno::AGAIN) => bail!("waited {PATIENCE:?} in vain for a frame"),
-            Err(error) => Err(error).context("read eth0"),
+            Err(error) => Err(error).context("read frames"),
         }
     }
 }
@@ -124,7 +137,7 @@ fn pass_everything(switch: &Netns) -> Result<()> {
     Ok(())
 }
 
-fn open() -> Result<(OwnedFd, i32)> {
+fn open(interface: &str) -> Result<(OwnedFd, i32)> {
     let protocol =
         std::num::NonZero::new(u32::from(EVERY_PROTOCOL.to_be())).map(Protocol::from_raw);
     let socket = socket_with(
@@ -134,10 +147,10 @@ fn open() -> Result<(OwnedFd, i32)> {
         protocol,
     )
     .context("open a packet socket")?;
-    let interface = name_to_index(&socket, "eth0")
-        .context("find eth0")?
+    let interface = name_to_index(&socket, interface)
+        .with_context(|| format!("find {interface}"))?
         .try_into()?;
-    bind(&socket, &link(interface)).context("bind to eth0")?;
+    bind(&socket, &link(interface)).context("bind a packet socket")?;
     set_socket_recv_buffer_size(&socket, BUFFER)?;
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
     Ok((socket, interface))

@@ -14,6 +14,7 @@ pub enum Kind {
     /// A session was born. `number`: 1 if it was met in the middle.
     Opened = 1,
     /// Bytes that the follower accepted: `sequence` of the first, `length` bytes behind the header.
+    /// `number`: what their segment acknowledged.
     Payload = 2,
     /// The kernel resynchronised: bytes before `sequence` are lost to it.
     Gap = 3,
@@ -45,6 +46,8 @@ pub enum Kind {
     Listening = 14,
     /// Bytes that came a second time, the first of them at least: as in `Payload`.
     Repeated = 15,
+    /// The server's TCP threw away what was read of the client's from `sequence` on: it was no command.
+    Rewound = 16,
 }
 
 impl Kind {
@@ -67,6 +70,7 @@ impl Kind {
             13 => Self::BounceOut,
             14 => Self::Listening,
             15 => Self::Repeated,
+            16 => Self::Rewound,
             _ => return None,
         })
     }
@@ -92,6 +96,8 @@ pub enum Cause {
     Expired = 7,
     /// `ftpfw revoke`.
     Revoked = 8,
+    /// TCP threw away the segment with the PORT, EPRT or LPRT.
+    Discarded = 9,
 }
 
 impl Cause {
@@ -107,6 +113,7 @@ impl Cause {
             6 => Self::ListenerClosed,
             7 => Self::Expired,
             8 => Self::Revoked,
+            9 => Self::Discarded,
             _ => return None,
         })
     }
@@ -123,6 +130,7 @@ impl Cause {
             Self::ListenerClosed => "listener-closed",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Discarded => "discarded",
         }
     }
 }
@@ -163,7 +171,7 @@ pub struct EventHeader {
     pub kind: u16,
     /// Bytes that follow the header.
     pub length: u16,
-    /// TCP sequence number, for `Payload` and `Gap`; elsewhere the same as `number`.
+    /// TCP sequence number, for `Payload`, `Gap`, `Repeated` and `Rewound`; elsewhere the same as `number`.
     pub sequence: u32,
     /// See [`Kind`].
     pub number: u32,

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{
     LOWEST_PORT,
     command::{Command, Kind},
-    fifo::Outstanding,
+    fifo::{self, Outstanding},
     line::{Line, Token},
     records::{Framed, Records},
     shared::{Shared, State},
@@ -33,6 +33,15 @@ pub enum ClientEvent {
     Refused(Refusal),
 }
 
+/// What a [`ClientSide::rewind`] took back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewound {
+    /// Nothing that had armed a tuple.
+    Harmless,
+    /// A command that had armed an active tuple.
+    Armed,
+}
+
 /// Nothing but plain text since AUTH, if there was one.
 const PLAIN: u8 = 0;
 /// Inside TLS.
@@ -52,7 +61,9 @@ pub struct ClientSide {
     telnet: Telnet,
     /// How far the stream is into TLS: [`PLAIN`], [`TLS`] or [`RESUMED`].
     opaque: u8,
-    reserved: [u8; 2],
+    /// 1: bytes were taken back once.
+    rewound: u8,
+    reserved: u8,
 }
 
 impl ClientSide {
@@ -63,8 +74,9 @@ impl ClientSide {
         self.next = next.0;
         self.line.start();
         self.command.start_line();
+        shared.fifo.begin(next);
         if adopted {
-            unknown(shared);
+            self.unknown(shared);
         }
     }
 
@@ -86,16 +98,74 @@ impl ClientSide {
     #[inline(always)]
     pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
         self.next = next.0;
-        shared.adopt();
+        // Behind bytes that TCP threw away a hole is easily made, and proves no login.
+        if self.rewound == 0 {
+            shared.adopt();
+        }
         self.records.lose();
+        self.lose(shared);
+    }
+
+    /// Nothing counts before the next line.
+    #[inline(always)]
+    fn lose(&mut self, shared: &Shared) {
         self.line.start_partial();
         self.command.start_line();
-        unknown(shared);
+        self.unknown(shared);
+    }
+
+    /// Whether the bytes of a stream in this state can be taken back: records of TLS cannot.
+    #[inline(always)]
+    #[must_use]
+    pub const fn can_rewind(&self) -> bool {
+        self.opaque == PLAIN
+    }
+
+    /// TCP took nothing from `next` on, although it was read here: a segment that it threw away for
+    /// one of its many reasons (RFC 9293 §3.10.7.4). The commands in it were none.
+    ///
+    /// Where `next` is the end of a line, all is as it was then; elsewhere nothing counts before the
+    /// next line.
+    #[inline(always)]
+    pub fn rewind(&mut self, next: Sequence, shared: &Shared) -> Rewound {
+        self.next = next.0;
+        self.rewound = 1;
+        let mut rewound = Rewound::Harmless;
+        for _ in 0..fifo::CAPACITY {
+            let Some(last) = shared.fifo.last() else {
+                break;
+            };
+            if !last.end.is_after(next) {
+                break;
+            }
+            if last.armed {
+                rewound = Rewound::Armed;
+            }
+            if last.kind == Kind::EpsvAll {
+                shared
+                    .epsv_all
+                    .store(shared.epsv_all.load().wrapping_sub(1));
+            }
+            shared.fifo.take_back(last);
+        }
+        self.telnet = Telnet::default();
+        let at_line_end = shared
+            .fifo
+            .last()
+            .is_some_and(|last| last.end == next && last.kind != Kind::Unknown);
+        if at_line_end {
+            self.line.start();
+            self.command.start_line();
+        } else {
+            self.lose(shared);
+        }
+        rewound
     }
 
     /// Takes one byte. `client` is the other end of the control connection.
     #[inline(always)]
     pub fn byte(&mut self, byte: u8, shared: &Shared, client: &Address) -> ClientEvent {
+        self.next = self.next.wrapping_add(1);
         if self.is_opaque(byte, shared) {
             return ClientEvent::None;
         }
@@ -129,9 +199,7 @@ impl ClientSide {
         } else if self.opaque == TLS && !opaque {
             // The server is out of TLS already: records of the client's were lost, or never came.
             self.opaque = PLAIN;
-            self.line.start_partial();
-            self.command.start_line();
-            unknown(shared);
+            self.lose(shared);
         }
         if self.opaque != TLS {
             return false;
@@ -143,7 +211,7 @@ impl ClientSide {
         self.telnet = Telnet::default();
         self.line.start();
         self.command.start_line();
-        unknown(shared);
+        self.unknown(shared);
         false
     }
 
@@ -154,12 +222,12 @@ impl ClientSide {
         }
         if self.line.is_blank() {
             // Some servers answer an empty line, some do not.
-            unknown(shared);
+            self.unknown(shared);
             return ClientEvent::None;
         }
         let kind = self.command.end_line();
         if let Some(fault) = self.line.fault() {
-            push(shared, Kind::Other, 0, false);
+            self.push(shared, Kind::Other, 0, false);
             return match kind.negotiation() {
                 Some(_) => ClientEvent::Refused(fault),
                 None => ClientEvent::None,
@@ -173,7 +241,7 @@ impl ClientSide {
         match kind.negotiation() {
             Some(by) if kind.is_active() => self.active(kind, by, shared, client),
             _ => {
-                push(shared, kind, 0, false);
+                self.push(shared, kind, 0, false);
                 ClientEvent::None
             }
         }
@@ -201,7 +269,7 @@ impl ClientSide {
             Ok(port) => {
                 let armed =
                     shared.state().has(State::LOGGED_IN) && !shared.state().has(State::ENDED);
-                push(shared, kind, port, armed);
+                self.push(shared, kind, port, armed);
                 if armed {
                     ClientEvent::Arm { port, by }
                 } else {
@@ -209,20 +277,25 @@ impl ClientSide {
                 }
             }
             Err(refusal) => {
-                push(shared, kind, 0, false);
+                self.push(shared, kind, 0, false);
                 ClientEvent::Refused(refusal)
             }
         }
     }
-}
 
-#[inline(always)]
-fn push(shared: &Shared, kind: Kind, port: u16, armed: bool) {
-    shared.fifo.push(Outstanding { kind, armed, port });
-}
+    #[inline(always)]
+    fn push(&self, shared: &Shared, kind: Kind, port: u16, armed: bool) {
+        shared.fifo.push(Outstanding {
+            kind,
+            armed,
+            port,
+            end: self.next(),
+        });
+    }
 
-/// From here on it is unknown which command a reply answers.
-#[inline(always)]
-fn unknown(shared: &Shared) {
-    push(shared, Kind::Unknown, 0, false);
+    /// From here on it is unknown which command a reply answers.
+    #[inline(always)]
+    fn unknown(&self, shared: &Shared) {
+        self.push(shared, Kind::Unknown, 0, false);
+    }
 }

@@ -5,7 +5,7 @@
 
 use zerocopy::FromZeros as _;
 
-use super::{ClientEvent, ClientSide, ServerEvent, ServerSide, Shared, State};
+use super::{ClientEvent, ClientSide, Rewound, ServerEvent, ServerSide, Shared, State};
 use crate::{
     abi::event::{Cause, Direction},
     address::Address,
@@ -119,6 +119,20 @@ impl Dialogue {
         }
     }
 
+    /// The server's TCP threw away what was read of the client's from `next` on. `None` when nothing
+    /// was, or nothing that can be taken back.
+    pub fn rewind(&mut self, next: Sequence) -> Option<Rewound> {
+        let begun = !self.unstarted[Direction::Client as usize];
+        (begun && self.client.next().is_after(next) && self.client.can_rewind())
+            .then(|| self.client.rewind(next, &self.shared))
+    }
+
+    /// The server's segment whose bytes come next acknowledges the client's stream up to `sequence`.
+    /// Without this the server has heard whatever the client said.
+    pub fn acknowledge(&self, sequence: Sequence) {
+        self.shared.acknowledge(sequence.0);
+    }
+
     /// Takes bytes that begin at `sequence`. `conclude` hears what they come to, with the number of
     /// bytes taken when they did. Where bytes are missing, it starts over at the next line.
     pub fn take(
@@ -149,7 +163,10 @@ impl Dialogue {
             }
         }
         match direction {
-            Direction::Client => self.client.advance(sequence.plus(length)),
+            Direction::Client => {
+                self.client.advance(sequence.plus(length));
+                self.shared.acknowledge(self.client.next().0);
+            }
             Direction::Server => self.server.advance(sequence.plus(length)),
         }
     }
@@ -257,6 +274,88 @@ mod tests {
                 .iter()
                 .any(|it| matches!(it, Conclusion::ArmPassive { .. }))
         );
+    }
+
+    /// A dialogue that is logged in, and the numbers at which its streams go on.
+    fn logged_in() -> (Dialogue, Sequence, Sequence) {
+        let mut engine = Dialogue::new(false, false);
+        play(
+            &mut engine,
+            &[
+                (Server, "220 hello\r\n"),
+                (Client, "USER alice\r\n"),
+                (Server, "230 in\r\n"),
+            ],
+        );
+        let (client, server) = (engine.next(Client), engine.next(Server));
+        (engine, client, server)
+    }
+
+    const ARMS: Conclusion = Conclusion::ArmPassive {
+        port: 50_001,
+        by: Negotiation::Epsv,
+    };
+    const STRAY: Conclusion = Conclusion::Refused(Refusal::NoCommand);
+
+    /// What a 229 comes to after a command of the client's that is acknowledged so far.
+    fn answer(engine: &mut Dialogue, acknowledged: Sequence, at: Sequence) -> Vec<Conclusion> {
+        let mut concluded = Vec::new();
+        engine.acknowledge(acknowledged);
+        let reply = b"229 Extended (|||50001|)\r\n";
+        engine.take(Server, at, reply, &CLIENT, |_, it| concluded.push(it));
+        concluded
+    }
+
+    #[test]
+    fn nobody_answers_what_he_has_not_acknowledged() {
+        for (missing, expected) in [(0, ARMS), (1, STRAY), (6, STRAY)] {
+            let (mut engine, client, server) = logged_in();
+            engine.take(Client, client, b"EPSV\r\n", &CLIENT, |_, _| {});
+            let acknowledged = Sequence(engine.next(Client).0.wrapping_sub(missing));
+            assert_eq!(answer(&mut engine, acknowledged, server), [expected]);
+        }
+    }
+
+    #[test]
+    fn what_tcp_threw_away_was_no_command() {
+        for (wanted, again, expected) in [
+            // All of it, and other bytes came in its place, or the same.
+            (0, "CWD\r\n", STRAY),
+            (0, "EPSV\r\n", ARMS),
+            // All but the first line.
+            (6, "EPSV\r\n", ARMS),
+            // All but half a line: it cannot be known what the other half makes of it.
+            (8, "SV\r\n", STRAY),
+        ] {
+            let (mut engine, client, server) = logged_in();
+            engine.take(Client, client, b"NOOP\r\nEPSV\r\n", &CLIENT, |_, _| {});
+            let wanted = client.plus(wanted);
+            assert_eq!(engine.rewind(wanted), Some(Rewound::Harmless));
+            let (again, mut server) = (again.as_bytes(), server);
+            engine.take(Client, wanted, again, &CLIENT, |_, _| {});
+            if wanted != client {
+                let reply = b"200 ok\r\n";
+                engine.take(Server, server, reply, &CLIENT, |_, _| {});
+                server = engine.next(Server);
+            }
+            let acknowledged = engine.next(Client);
+            assert_eq!(answer(&mut engine, acknowledged, server), [expected]);
+            assert_eq!(engine.rewind(acknowledged), None);
+        }
+    }
+
+    #[test]
+    fn a_tuple_goes_with_the_command_that_was_thrown_away() {
+        let (mut engine, client, _) = logged_in();
+        let mut concluded = Vec::new();
+        let port = b"EPRT |1|192.0.2.7|4000|\r\n";
+        engine.take(Client, client, port, &CLIENT, |_, it| concluded.push(it));
+        let armed = Conclusion::ArmActive {
+            port: 4000,
+            by: Negotiation::Eprt,
+        };
+        assert_eq!(concluded, [armed]);
+        assert_eq!(engine.rewind(client), Some(Rewound::Armed));
     }
 
     #[test]

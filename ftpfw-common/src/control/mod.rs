@@ -23,7 +23,7 @@ mod shared;
 mod telnet;
 mod word;
 
-pub use client::{ClientEvent, ClientSide};
+pub use client::{ClientEvent, ClientSide, Rewound};
 pub use command::Kind;
 #[cfg(not(target_arch = "bpf"))]
 pub use dialogue::{Conclusion, Dialogue};

@@ -187,6 +187,12 @@ impl ServerSide {
         if self.tail == head {
             return None;
         }
+        if self.tail.wrapping_sub(head).cast_signed() > 0 {
+            // A mark that was passed over was taken back.
+            self.tail = head;
+            self.unpaired = 1;
+            return None;
+        }
         let mut number = self.tail;
         let mut command = shared.fifo.get(number);
         if self.unpaired == 0 && command.is_none_or(|it| it.kind == Kind::Unknown) {
@@ -201,7 +207,9 @@ impl ServerSide {
             command = shared.fifo.get(number);
         }
         let command = command?;
-        if !plausible(code, command.kind) {
+        // Nobody answers what he does not acknowledge: TCP may still throw that command away.
+        let unheard = command.end.is_after(Sequence(shared.acknowledged()));
+        if unheard || !plausible(code, command.kind) {
             return None;
         }
         self.tail = number.wrapping_add(1);

@@ -6,8 +6,9 @@ use ftpfw_common::{
         keys::{SessionKey, TupleKey},
         values::Mode,
     },
-    control::Conclusion,
+    control::{Conclusion, Rewound},
     reason::Refusal,
+    stream::Sequence,
 };
 use tracing::{debug, error, info, warn};
 
@@ -114,6 +115,7 @@ impl Follower {
             Kind::ListenerClosed => self.listener_closed(header),
             Kind::Listening => self.listening(header),
             Kind::Repeated => self.repeated(record),
+            Kind::Rewound => self.rewound(header),
             Kind::BounceOut => warn!(
                 "dropped a connection from the FTP data port to {}, which no session named",
                 narrate::socket(key.client, key.client_port),
@@ -129,6 +131,9 @@ impl Follower {
     }
 
     fn payload(&mut self, record: &Record) {
+        if Direction::from_u8(record.header.direction) == Direction::Client {
+            self.repeated(record);
+        }
         let Some(session) = self.sessions.of(&record.header) else {
             return;
         };
@@ -225,7 +230,25 @@ impl Follower {
         }
     }
 
-    /// Two copies of the same bytes that differ: the first one counts, for TCP and for the engine.
+    /// TCP threw away what was read of the client's.
+    fn rewound(&mut self, header: &EventHeader) {
+        let (id, key) = (header.session, &header.key);
+        debug!("session {id}: TCP threw away commands that were read already");
+        let Some(session) = self.sessions.of(header) else {
+            return;
+        };
+        let armed = session.rewind(Sequence(header.sequence)) == Some(Rewound::Armed);
+        let Some(opener) = self.opener.as_mut().filter(|_| armed) else {
+            return;
+        };
+        match opener.discard(&mut self.tuples, id, key) {
+            Ok(line) => line.into_iter().for_each(|line| info!("{line}")),
+            Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
+        }
+    }
+
+    /// Two copies of the same bytes that differ. The one that TCP took counts: the first, unless it
+    /// was thrown away.
     fn repeated(&mut self, record: &Record) {
         let session = self.sessions.of(&record.header);
         if session.is_some_and(|session| session.contradicts(record)) {

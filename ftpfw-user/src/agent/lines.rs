@@ -45,6 +45,11 @@ impl Lines {
         }
     }
 
+    /// What was taken lately was nothing: a line begins with whatever comes.
+    pub fn restart(&mut self) {
+        *self = Self::default();
+    }
+
     /// Bytes were lost: nothing is a line before the next one begins.
     pub fn lose(&mut self) {
         self.line.clear();

@@ -77,6 +77,23 @@ impl Opener {
         }
     }
 
+    /// TCP threw away the command that armed the session's active tuple.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    pub fn discard(
+        &mut self,
+        tuples: &mut Tuples,
+        id: u64,
+        key: &SessionKey,
+    ) -> Result<Option<String>, MapError> {
+        match self.held.get_mut(&id).and_then(|held| held.active.take()) {
+            Some(port) => withdraw(tuples, id, key, Mode::Active, port, Cause::Discarded),
+            None => Ok(None),
+        }
+    }
+
     /// The session is over.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use ftpfw_common::{
         event::{Direction, EventHeader},
         keys::SessionKey,
     },
-    control::{Conclusion, Dialogue, State},
+    control::{Conclusion, Dialogue, Rewound, State},
     reason::Refusal,
     stream::Sequence,
 };
@@ -115,6 +115,12 @@ impl Session {
             .contradicts(Sequence(record.header.sequence), &record.payload)
     }
 
+    /// As [`Dialogue::rewind`].
+    pub fn rewind(&mut self, next: Sequence) -> Option<Rewound> {
+        self.lines[Direction::Client as usize].restart();
+        self.engine.rewind(next)
+    }
+
     /// What the kernel is expected to conclude.
     pub const fn agreement(&mut self) -> &mut Agreement {
         &mut self.agreement
@@ -130,6 +136,9 @@ impl Session {
         }
         let mut concluded = Vec::new();
         let engine = &mut self.engine;
+        if direction == Direction::Server {
+            engine.acknowledge(Sequence(record.header.number));
+        }
         engine.take(
             direction,
             sequence,

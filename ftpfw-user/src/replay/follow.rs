@@ -114,7 +114,7 @@ impl Follower {
         };
         let session = &mut self.sessions[index];
         if segment.tcp.has(flag::ACK) {
-            session.acknowledged = Sequence(segment.tcp.acknowledgment);
+            session.acknowledge(Sequence(segment.tcp.acknowledgment));
             take_kept(session, world);
         }
         if has_bytes {

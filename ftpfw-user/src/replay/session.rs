@@ -49,7 +49,7 @@ pub struct Session {
     /// Its two ends.
     pub key: SessionKey,
     /// What the server has acknowledged of the client's stream.
-    pub acknowledged: Sequence,
+    acknowledged: Sequence,
     /// Ports of the tuples armed last; 0 for none.
     pub passive_port: u16,
     /// See above.
@@ -114,6 +114,12 @@ impl Session {
     /// The control connection ends: nothing is armed any more.
     pub fn end(&mut self) {
         self.engine.end();
+    }
+
+    /// The server acknowledged the client's stream up to `sequence`.
+    pub fn acknowledge(&mut self, sequence: Sequence) {
+        self.acknowledged = sequence;
+        self.engine.acknowledge(sequence);
     }
 
     /// Sequence number of the byte that comes next.

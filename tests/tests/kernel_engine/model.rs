@@ -9,7 +9,7 @@ use ftpfw_common::{
         event::{Cause, Direction, PAYLOAD_CHUNK},
         values::Mode,
     },
-    control::{Conclusion, Dialogue, State},
+    control::{Conclusion, Dialogue, Rewound, State},
     reason::{Counter, Loss, Negotiation, Reason, Refusal},
     stream::{Placement, Sequence, place},
 };
@@ -35,6 +35,8 @@ struct Live {
 /// One control connection.
 pub struct Model {
     client: Address,
+    /// What the server's TCP wants next of the client.
+    wanted: Sequence,
     /// The connection was used before the follower came.
     used: bool,
     live: Option<Live>,
@@ -46,9 +48,10 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(client: Address, used: bool) -> Self {
+    pub fn new(client: Address, wanted: Sequence, used: bool) -> Self {
         Self {
             client,
+            wanted,
             used,
             live: None,
             armed: None,
@@ -103,6 +106,8 @@ impl Model {
             }
             return;
         }
+        let next = self.rewind(segment, told).unwrap_or(next);
+        let Some(live) = &mut self.live else { return };
         if place(next, segment.sequence, segment.length()) == Placement::Hole {
             if segment.length() > 0 && live.acknowledged.is_after(next) {
                 // What the server has cannot be asked for again: on from there.
@@ -138,6 +143,23 @@ impl Model {
         }
     }
 
+    /// What is sent again may not have been taken the first time. Where the stream then goes on.
+    fn rewind(&mut self, segment: &Segment, told: &mut Vec<Told>) -> Option<Sequence> {
+        let live = self.live.as_mut()?;
+        let (next, wanted) = (live.next[Direction::Client as usize], self.wanted);
+        let read = next.is_after(segment.sequence) && next.is_after(wanted);
+        if segment.length() == 0 || !read || segment.sequence.is_after(wanted) {
+            return None;
+        }
+        let rewound = live.dialogue.rewind(wanted)?;
+        live.next[Direction::Client as usize] = wanted;
+        told.push(Told::Rewound { sequence: wanted.0 });
+        if rewound == Rewound::Armed && matches!(self.armed, Some((Mode::Active, _))) {
+            self.withdraw(Cause::Discarded, told);
+        }
+        Some(wanted)
+    }
+
     /// A session begins with the client's first word.
     fn born(&mut self, segment: &Segment, told: &mut Vec<Told>) {
         let next = [segment.sequence, segment.acknowledgment];
@@ -157,6 +179,7 @@ impl Model {
     fn reply(&mut self, segment: &Segment, told: &mut Vec<Told>) {
         let Some(live) = &mut self.live else { return };
         live.acknowledged = segment.acknowledgment;
+        live.dialogue.acknowledge(segment.acknowledgment);
         self.bytes(segment, told);
         if segment.end != End::Open {
             self.end(told);
@@ -265,6 +288,7 @@ impl Counts {
     fn told(&mut self, told: &Told) {
         match *told {
             Told::Gap { .. } => self.add(Counter::Lost(Loss::Gap)),
+            Told::Rewound { .. } => self.add(Counter::Lost(Loss::Rewound)),
             Told::Armed { by, .. } => self.add(Counter::Armed(by)),
             Told::Refused { refusal, .. } => self.add(Counter::Refused(refusal)),
             Told::Dropped(reason) => self.add(Counter::Verdict(reason)),

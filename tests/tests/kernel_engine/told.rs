@@ -25,6 +25,9 @@ pub enum Told {
         direction: Direction,
         sequence: u32,
     },
+    Rewound {
+        sequence: u32,
+    },
     Armed {
         mode: Mode,
         port: u16,
@@ -74,6 +77,7 @@ impl Told {
                 direction,
                 sequence,
             },
+            Some(Kind::Rewound) => Self::Rewound { sequence },
             Some(Kind::Armed) => Self::Armed {
                 mode: mode()?,
                 port,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use ftpfw_common::{Address, abi::keys::SessionKey};
-use ftpfw_tests::netns::Netns;
+use ftpfw_common::{Address, abi::keys::SessionKey, stream::Sequence};
+use ftpfw_tests::{haunt::dissect, netns::Netns, wire::Wire};
 use rustix::net::{AddressFamily, SocketType};
 
 const CONTROL_PORT: u16 = 21;
@@ -29,11 +29,14 @@ pub struct Connection {
     pub server: SocketAddr,
     /// Something was said on it before the follower came.
     pub used: bool,
+    /// What the server's TCP wants next of the client, from first to last: it never sees a segment
+    /// of the test.
+    pub wanted: Sequence,
     _sockets: (TcpStream, TcpStream),
 }
 
 impl Connection {
-    fn new(client: IpAddr, server: &TcpListener, used: bool) -> Result<Self> {
+    fn new(client: IpAddr, server: &TcpListener, used: bool, wire: &Wire) -> Result<Self> {
         let socket = match client {
             IpAddr::V4(_) => rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?,
             IpAddr::V6(_) => rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)?,
@@ -47,10 +50,12 @@ impl Connection {
             near.write_all(b"?")?;
             far.read_exact(&mut [0])?;
         }
+        let server = far.local_addr()?;
         Ok(Self {
             client,
-            server: far.local_addr()?,
+            server,
             used,
+            wanted: behind(wire, (client, server), usize::from(used))?,
             _sockets: (near, far),
         })
     }
@@ -65,6 +70,18 @@ impl Connection {
     }
 }
 
+/// The sequence number behind the first `bytes` bytes that one end says to the other.
+fn behind(wire: &Wire, (from, to): (SocketAddr, SocketAddr), bytes: usize) -> Result<Sequence> {
+    loop {
+        let Some((sender, receiver, segment)) = dissect(&wire.receive()?) else {
+            continue;
+        };
+        if (sender, receiver) == (from, to) && segment.payload.len() == bytes && !segment.tcp.syn {
+            return Ok(Sequence(segment.tcp.sequence_number).plus(bytes.try_into()?));
+        }
+    }
+}
+
 /// All sockets of a test.
 pub struct World {
     connections: Vec<Connection>,
@@ -75,6 +92,7 @@ impl World {
     /// To be called inside of `netns`, which has nothing but its loopback.
     pub fn new(netns: &Netns) -> Result<Self> {
         let mut connections = Vec::new();
+        let wire = Wire::loopback()?;
         for [client, server] in ENDS {
             netns.ip(&format!(
                 "addr add {client} dev lo nodad\naddr add {server} dev lo nodad"
@@ -84,7 +102,7 @@ impl World {
             netns.wait_for_address(server)?;
             let control = TcpListener::bind((server, CONTROL_PORT))?;
             for used in [false, true] {
-                connections.push(Connection::new(client, &control, used)?);
+                connections.push(Connection::new(client, &control, used, &wire)?);
             }
         }
         // On `::` the kernel listens for both families.
