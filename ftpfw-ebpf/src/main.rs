@@ -28,8 +28,8 @@ mod walk;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    macros::{classifier, tracepoint, xdp},
-    programs::{TcContext, TracePointContext, XdpContext},
+    macros::{classifier, raw_tracepoint, xdp},
+    programs::{RawTracePointContext, TcContext, XdpContext},
 };
 use ftpfw_common::{filter, reason::Reason};
 
@@ -64,9 +64,9 @@ pub fn replies(ctx: TcContext) -> i32 {
     act(outgoing::judge(&ctx))
 }
 
-/// `sock:inet_sock_set_state`: claims tuples, ends sessions.
-#[tracepoint]
-pub fn sockets(ctx: TracePointContext) -> u32 {
+/// `inet_sock_set_state`: claims tuples, ends sessions.
+#[raw_tracepoint]
+pub fn sockets(ctx: RawTracePointContext) -> i32 {
     sockets::state_changed(&ctx);
     0
 }

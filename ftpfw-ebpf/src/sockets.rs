@@ -1,12 +1,17 @@
-//! `sock:inet_sock_set_state`: what really became of a connection.
+//! `inet_sock_set_state`: what really became of a connection.
 
-use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::TracePointContext};
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel},
+    programs::RawTracePointContext,
+};
 use ftpfw_common::{
     Address,
     abi::{
         event::{Cause, Kind},
         keys::{SessionKey, TupleKey},
         policy::port,
+        sockets::SocketLayout,
         values::PortEntry,
     },
 };
@@ -22,7 +27,24 @@ use crate::{
 const AF_INET: u16 = 2;
 const IPPROTO_TCP: u16 = 6;
 
-/// A change of state, as `include/trace/events/sock.h` lays it out. Ports in host byte order.
+/// Where this kernel keeps what is read below; the agent fills it in before it loads the program.
+#[unsafe(no_mangle)]
+static SOCKET_LAYOUT: Global<SocketLayout> = Global::new(SocketLayout {
+    family: 0,
+    protocol: 0,
+    local_v4: 0,
+    remote_v4: 0,
+    local_v6: 0,
+    remote_v6: 0,
+    local_port: 0,
+    remote_port: 0,
+    net: 0,
+    inum: 0,
+    namespace: 0,
+    reserved: 0,
+});
+
+/// A change of state of a socket of ours. Ports in host byte order.
 struct Change {
     old: u32,
     new: u32,
@@ -32,36 +54,49 @@ struct Change {
     remote_port: u16,
 }
 
+/// Reads a field of a structure of the kernel's.
+#[inline(always)]
+fn field<T>(structure: usize, offset: u32) -> Option<T> {
+    // SAFETY: the helper copies from any address, or says that it is none; every type that is asked
+    // for is a number or an array of numbers.
+    unsafe { bpf_probe_read_kernel((structure + offset as usize) as *const T) }.ok()
+}
+
 impl Change {
+    /// The arguments are `struct sock *sk, int oldstate, int newstate` (`include/trace/events/sock.h`).
+    /// `None` for sockets of other protocols, and of other network namespaces: those have addresses
+    /// and ports of their own, which may be the same.
     #[inline(always)]
-    fn read(ctx: &TracePointContext) -> Option<Self> {
-        // SAFETY: offsets and types are those of the tracepoint's format; `read_at` copies with a
-        // helper that fails on a bad address.
-        unsafe {
-            if ctx.read_at::<u16>(30).ok()? != IPPROTO_TCP {
-                return None;
-            }
-            let (local, remote) = if ctx.read_at::<u16>(28).ok()? == AF_INET {
-                (
-                    Address::v4_word(ctx.read_at(32).ok()?),
-                    Address::v4_word(ctx.read_at(36).ok()?),
-                )
-            } else {
-                // A dual-stack socket's addresses are v4-mapped already.
-                (
-                    Address::from_words(ctx.read_at(40).ok()?),
-                    Address::from_words(ctx.read_at(56).ok()?),
-                )
-            };
-            Some(Self {
-                old: ctx.read_at(16).ok()?,
-                new: ctx.read_at(20).ok()?,
-                local,
-                remote,
-                local_port: ctx.read_at(24).ok()?,
-                remote_port: ctx.read_at(26).ok()?,
-            })
+    fn read(ctx: &RawTracePointContext) -> Option<Self> {
+        let layout = SOCKET_LAYOUT.load();
+        let socket = ctx.arg::<u64>(0) as usize;
+        let protocol: u16 = field(socket, layout.protocol)?;
+        let net: u64 = field(socket, layout.net)?;
+        let namespace: u32 = field(net as usize, layout.inum)?;
+        if protocol != IPPROTO_TCP || namespace != layout.namespace {
+            return None;
         }
+        let family: u16 = field(socket, layout.family)?;
+        let (local, remote) = if family == AF_INET {
+            (
+                Address::v4_word(field(socket, layout.local_v4)?),
+                Address::v4_word(field(socket, layout.remote_v4)?),
+            )
+        } else {
+            // A dual-stack socket's addresses are v4-mapped already.
+            (
+                Address::from_words(field(socket, layout.local_v6)?),
+                Address::from_words(field(socket, layout.remote_v6)?),
+            )
+        };
+        Some(Self {
+            old: ctx.arg::<i32>(1) as u32,
+            new: ctx.arg::<i32>(2) as u32,
+            local,
+            remote,
+            local_port: u16::from_be(field(socket, layout.local_port)?),
+            remote_port: u16::from_be(field(socket, layout.remote_port)?),
+        })
     }
 
     /// The connection with both its ports, as `CLAIMED` holds it.
@@ -78,7 +113,7 @@ impl Change {
 
 /// Follows data connections, listeners and control connections to their ends.
 #[inline(always)]
-pub fn state_changed(ctx: &TracePointContext) {
+pub fn state_changed(ctx: &RawTracePointContext) {
     let Some(change) = Change::read(ctx) else {
         return;
     };

@@ -2,7 +2,6 @@
 //! for it. The server is told to look for it behind the client's hardware address.
 
 use std::net::{IpAddr, SocketAddr};
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
@@ -73,16 +72,12 @@ impl<'a> Haunt<'a> {
         self.wire.send(self.server, frame)
     }
 
-    /// A socket address of the ghost's that nobody used before: not the last process either, whose
-    /// sockets the kernel may still be closing in a namespace with the same addresses. The tracepoint
-    /// would tell of their end as of ours.
+    /// A socket address of the ghost's that nobody used before.
     #[must_use]
     pub fn socket(&self) -> SocketAddr {
         const PORTS: u32 = 64_000;
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = process::id()
-            .wrapping_mul(7919)
-            .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 1024 + u16::try_from(number % PORTS).expect("less than PORTS");
         SocketAddr::new(self.address, port)
     }

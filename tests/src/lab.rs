@@ -48,8 +48,7 @@ impl Host {
 }
 
 /// Three hosts on one switch. Addresses are unique among all laboratories on the machine, of other
-/// processes too: the kernel's tracepoints see every namespace, and two laboratories with the same
-/// addresses would see each other's sockets.
+/// processes too: what one of them leaks into another is seen.
 #[derive(Debug)]
 pub struct Lab {
     /// Where FTP daemon and ftpfw run.
@@ -84,6 +83,23 @@ impl Lab {
             number,
             _claim: claim,
         })
+    }
+}
+
+impl Lab {
+    /// A namespace, on no switch, whose loopback has both the server's and the client's address.
+    ///
+    /// # Errors
+    /// As [`Lab::new`].
+    pub fn twin(&self, family: Family) -> Result<Netns> {
+        let twin = Netns::new(&format!("{}-twin", self.number))?;
+        for host in [&self.server, &self.client] {
+            let address = host.address(family);
+            let flag = if address.is_ipv6() { "nodad" } else { "" };
+            twin.ip(&format!("addr add {address} dev lo {flag}"))?;
+            twin.wait_for_address(address)?;
+        }
+        Ok(twin)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The kernel's file systems that ftpfw needs.
+//! The kernel's file system that ftpfw needs.
 
 use std::ffi::CStr;
 use std::fs;
@@ -10,9 +10,8 @@ use rustix::mount::{MountFlags, mount};
 
 /// Where pins are.
 pub const BPF: &str = "/sys/fs/bpf";
-const TRACING: &str = "/sys/kernel/tracing";
 
-/// Mounts bpffs and tracefs where a distribution's init would have; containers have none.
+/// Mounts a bpffs where a distribution's init would have; containers have none.
 ///
 /// # Errors
 /// Without root, or when the kernel has no such file system.
@@ -20,11 +19,9 @@ pub fn ensure() -> Result<()> {
     // Each mount makes a new, empty bpffs: two threads that both mount would hide the pins of one.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock();
-    for (kind, path) in [("bpf", BPF), ("tracefs", TRACING)] {
-        if !is_mounted(kind, path)? {
-            mount(kind, path, kind, MountFlags::empty(), None::<&CStr>)
-                .with_context(|| format!("mount {kind} on {path}"))?;
-        }
+    if !is_mounted("bpf", BPF)? {
+        mount("bpf", BPF, "bpf", MountFlags::empty(), None::<&CStr>)
+            .with_context(|| format!("mount bpffs on {BPF}"))?;
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ pub struct Tuple {
 /// A line of `ftpfw list sessions --json`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Session {
+    /// Its number.
+    pub id: u64,
     /// Address of the client.
     pub client: IpAddr,
     /// Port of the client's end of the control connection.

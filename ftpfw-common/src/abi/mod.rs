@@ -7,6 +7,7 @@
 pub mod event;
 pub mod keys;
 pub mod policy;
+pub mod sockets;
 pub mod values;
 
 /// Version of the layouts below; pinned next to the maps as the first field of [`policy::Settings`].
@@ -46,6 +47,6 @@ pub mod programs {
     pub const COMMANDS: &str = "commands";
     /// TC, egress: follows server bytes, watches outgoing connections.
     pub const REPLIES: &str = "replies";
-    /// Tracepoint `sock:inet_sock_set_state`.
+    /// Raw tracepoint `inet_sock_set_state`.
     pub const SOCKETS: &str = "sockets";
 }

@@ -129,10 +129,7 @@ fn attach_tracepoint(
 ) -> anyhow::Result<()> {
     let attached = tracepoint::attach(kernel.sockets()?, pins, rollback);
     if let Err(error) = &attached {
-        tracing::warn!(
-            "{error:#}; tuples are claimed by the first SYN instead \
-             (is tracefs mounted at /sys/kernel/tracing?)"
-        );
+        tracing::warn!("{error:#}; tuples are claimed by the first SYN instead");
     }
     let claim_on_syn = u32::from(attached.is_err());
     kernel.set_settings(Settings {

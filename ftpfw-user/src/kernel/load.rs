@@ -4,11 +4,11 @@ use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData},
-    programs::{Program, ProgramError, SchedClassifier, TracePoint, Xdp},
+    programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp},
 };
-use ftpfw_common::abi::{self, policy::Settings};
+use ftpfw_common::abi::{self, policy::Settings, sockets};
 
-use super::{Maps, PinDir, Wire, detach};
+use super::{Maps, PinDir, Wire, btf, detach};
 use crate::config::PortPolicy;
 
 /// The programs, compiled by the build script.
@@ -118,7 +118,7 @@ impl Kernel {
     /// # Errors
     ///
     /// As [`Self::ingress`].
-    pub fn sockets(&mut self) -> anyhow::Result<&mut TracePoint> {
+    pub fn sockets(&mut self) -> anyhow::Result<&mut RawTracePoint> {
         self.program(abi::programs::SOCKETS)
     }
 
@@ -142,6 +142,8 @@ impl Kernel {
 fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &options.log_level, false);
+    let layout = Wire(btf::socket_layout()?);
+    loader.override_global(sockets::LAYOUT, &layout, true);
     if let Some(pins) = &options.pin_dir {
         for name in super::maps::PINNED {
             loader.map_pin_path(name, pins.map(name));
@@ -181,7 +183,7 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     match program {
         Program::Xdp(program) => program.load(),
         Program::SchedClassifier(program) => program.load(),
-        Program::TracePoint(program) => program.load(),
+        Program::RawTracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }

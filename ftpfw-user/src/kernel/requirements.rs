@@ -7,9 +7,11 @@ use nix::{
     mount::{MsFlags, mount},
     sys::{
         resource::{RLIM_INFINITY, Resource, setrlimit},
-        statfs::{BPF_FS_MAGIC, FsType, TRACEFS_MAGIC, statfs},
+        statfs::{BPF_FS_MAGIC, FsType, statfs},
     },
 };
+
+use super::btf::VMLINUX;
 
 /// Numbers and names of the capabilities that the agent needs (`linux/capability.h`).
 const CAPABILITIES: [(u8, &str); 3] = [
@@ -21,9 +23,7 @@ const CAP_NET_ADMIN: u8 = 12;
 /// Stands in for `CAP_PERFMON` and `CAP_BPF`.
 const CAP_SYS_ADMIN: u8 = 21;
 
-const BTF: &str = "/sys/kernel/btf/vmlinux";
 const BPFFS: &str = "/sys/fs/bpf";
-const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// Checks everything, and mounts what is merely not mounted.
 ///
@@ -34,7 +34,6 @@ pub fn prepare(pin_dir: &Path) -> anyhow::Result<()> {
     privileges()?;
     btf()?;
     bpffs(pin_dir)?;
-    tracefs();
     // Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones do not care.
     let _not_allowed = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     Ok(())
@@ -65,10 +64,10 @@ pub fn privileges() -> anyhow::Result<()> {
 }
 
 fn btf() -> anyhow::Result<()> {
-    if Path::new(BTF).exists() {
+    if Path::new(VMLINUX).exists() {
         return Ok(());
     }
-    bail!("the kernel has no BTF ({BTF}): ftpfw needs one built with CONFIG_DEBUG_INFO_BTF=y")
+    bail!("the kernel has no BTF ({VMLINUX}): ftpfw needs one built with CONFIG_DEBUG_INFO_BTF=y")
 }
 
 /// The file system of the pin directory is a bpffs; the usual one is mounted if nothing is.
@@ -97,18 +96,6 @@ fn bpffs(pin_dir: &Path) -> anyhow::Result<()> {
             "DIR"
         },
     )
-}
-
-/// Mounts tracefs where it is not; the attach of the tracepoint reports what fails for want of it.
-fn tracefs() {
-    let path = Path::new(TRACEFS);
-    if is_mounted(path, TRACEFS_MAGIC) {
-        return;
-    }
-    match mount_at(TRACEFS, "tracefs") {
-        Ok(()) => tracing::info!("mounted tracefs at {TRACEFS}"),
-        Err(error) => tracing::debug!("cannot mount tracefs at {TRACEFS}: {error}"),
-    }
 }
 
 fn is_mounted(path: &Path, magic: FsType) -> bool {

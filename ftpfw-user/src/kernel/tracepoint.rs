@@ -1,9 +1,12 @@
-//! The tracepoint `sock:inet_sock_set_state`.
+//! The raw tracepoint `inet_sock_set_state`.
+//!
+//! Raw, as the kernel skips a program of the other kind while any tracing program, or a bpf(2) call on
+//! a map, is at work on the same CPU (`bpf_prog_active`): a claim would be missed now and then.
 
 use std::fs;
 
 use anyhow::Context as _;
-use aya::programs::{TracePoint, links::FdLink};
+use aya::programs::{RawTracePoint, links::FdLink};
 
 use super::{PinDir, rollback::Rollback};
 
@@ -13,17 +16,17 @@ use super::{PinDir, rollback::Rollback};
 ///
 /// # Errors
 ///
-/// When tracefs or the tracepoint is not there.
+/// When the kernel has no such tracepoint.
 pub(super) fn attach(
-    program: &mut TracePoint,
+    program: &mut RawTracePoint,
     pins: &PinDir,
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
     let path = pins.sockets_link();
     let id = program
-        .attach("sock", "inet_sock_set_state")
-        .context("cannot attach to the tracepoint sock:inet_sock_set_state")?;
-    let link = FdLink::try_from(program.take_link(id)?)?;
+        .attach("inet_sock_set_state")
+        .context("cannot attach to the raw tracepoint inet_sock_set_state")?;
+    let link = FdLink::from(program.take_link(id)?);
     if !path.exists() {
         link.pin(&path)?;
         rollback.made(&path);

@@ -1,6 +1,6 @@
 //! ATTACKS 4: a reply that names a port of another service.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -55,6 +55,25 @@ fn a04_another_services_port() -> Result<()> {
             scene.closed(port, "not-armed")?;
             scene.still_works(&mut talk)?;
         }
+    }
+    Ok(())
+}
+
+/// A listener that closes in another namespace leaves the port closed to negotiations here.
+#[test]
+fn a04_what_closes_elsewhere_opens_nothing() -> Result<()> {
+    let lab = Lab::new()?;
+    service(&lab, BEFORE)?;
+    let scene = Scene::around(&lab, Scripted::start(&lab.server, Family::V4)?, Family::V4)?;
+    let twin = lab.twin(Family::V4)?;
+    for address in [scene.address(), "0.0.0.0".parse()?, "::".parse()?] {
+        drop(twin.run(|| TcpListener::bind((address, BEFORE)))??);
+        let mut talk = scene.logged_in()?;
+        let script = ["C PASV", "S 227 Entering ({s},12,234)"];
+        scene
+            .arms_nothing(&mut talk, &script, &["foreign-listener"])
+            .with_context(|| format!("a listener on {address} closed"))?;
+        scene.still_works(&mut talk)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The kernel's file systems that ftpfw pins to and attaches through.
+//! The kernel's file system that ftpfw pins to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,10 +6,10 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use ftpfw_tests::mounts;
 
-/// Mounts bpffs and tracefs where they are not; says which.
+/// Mounts a bpffs where there is none, and says so.
 ///
 /// # Errors
-/// Without root, or when the kernel lacks them.
+/// Without root, or when the kernel lacks it.
 pub fn mount() -> Result<()> {
     let before = mounted()?;
     mounts::ensure().context("run `cargo xtask setup` as root")?;

@@ -1,0 +1,135 @@
+//! Layouts of the kernel's structures, from its BTF.
+
+use std::{fs, os::unix::fs::MetadataExt as _};
+
+use anyhow::{Context as _, bail};
+use btf_rs::{Btf, BtfType, Struct, Type};
+use ftpfw_common::abi::sockets::SocketLayout;
+
+/// The types of the running kernel.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+/// Anonymous structs and unions inside each other; the kernel has two or three.
+const DEPTH: u32 = 8;
+
+/// Where the kernel keeps what the program `sockets` reads, for the network namespace of this thread.
+///
+/// # Errors
+///
+/// When the kernel has no BTF, or a structure lacks what is asked for.
+pub fn socket_layout() -> anyhow::Result<SocketLayout> {
+    let btf = Btf::from_file(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
+    let common = |member| offset(&btf, "sock", &["__sk_common", member]);
+    Ok(SocketLayout {
+        family: common("skc_family")?,
+        protocol: offset(&btf, "sock", &["sk_protocol"])?,
+        local_v4: offset(&btf, "inet_sock", &["inet_saddr"])?,
+        remote_v4: common("skc_daddr")?,
+        local_v6: common("skc_v6_rcv_saddr")?,
+        remote_v6: common("skc_v6_daddr")?,
+        local_port: offset(&btf, "inet_sock", &["inet_sport"])?,
+        remote_port: common("skc_dport")?,
+        // `possible_net_t` holds nothing but the pointer.
+        net: common("skc_net")?,
+        inum: offset(&btf, "net", &["ns", "inum"])?,
+        namespace: namespace()?,
+        reserved: 0,
+    })
+}
+
+/// The number of this thread's network namespace.
+fn namespace() -> anyhow::Result<u32> {
+    const FILE: &str = "/proc/thread-self/ns/net";
+    let number = fs::metadata(FILE)
+        .with_context(|| format!("cannot look at {FILE}"))?
+        .ino();
+    u32::try_from(number).with_context(|| format!("{FILE} has the number {number}"))
+}
+
+/// Byte offset of a member of a struct, and of members inside of it.
+fn offset(btf: &Btf, name: &str, path: &[&str]) -> anyhow::Result<u32> {
+    let missing = || format!("the kernel's BTF has no {name}.{}", path.join("."));
+    let types = btf.resolve_types_by_name(name).with_context(missing)?;
+    let mut outer = types
+        .into_iter()
+        .find_map(|it| match it {
+            Type::Struct(it) => Some(it),
+            _ => None,
+        })
+        .with_context(missing)?;
+    let mut bits = 0;
+    for (nth, member) in path.iter().enumerate() {
+        let (at, inner) = find(btf, &outer, member, DEPTH).with_context(missing)?;
+        bits += at;
+        if nth + 1 < path.len() {
+            outer = structure(btf, inner).with_context(missing)?;
+        }
+    }
+    if !bits.is_multiple_of(8) {
+        bail!("{name}.{} is a bit field in this kernel", path.join("."));
+    }
+    Ok(bits / 8)
+}
+
+/// Bit offset and type of a member, also of anonymous structs and unions inside.
+fn find(btf: &Btf, within: &Struct, name: &str, depth: u32) -> Option<(u32, Type)> {
+    let depth = depth.checked_sub(1)?;
+    within.members.iter().find_map(|member| {
+        let inner = btf.resolve_chained_type(member).ok()?;
+        let own = btf.resolve_name(member).unwrap_or_default();
+        if own == name {
+            return Some((member.bit_offset(), inner));
+        }
+        if !own.is_empty() {
+            return None;
+        }
+        let (at, found) = find(btf, &structure(btf, inner)?, name, depth)?;
+        Some((member.bit_offset() + at, found))
+    })
+}
+
+/// The struct or union that a type is, behind its names and qualifiers.
+fn structure(btf: &Btf, mut kind: Type) -> Option<Struct> {
+    for _ in 0..DEPTH {
+        kind = match &kind {
+            Type::Struct(it) | Type::Union(it) => return Some(it.clone()),
+            Type::Typedef(it) => btf.resolve_chained_type(it as &dyn BtfType).ok()?,
+            Type::Const(it) | Type::Volatile(it) => {
+                btf.resolve_chained_type(it as &dyn BtfType).ok()?
+            }
+            _ => return None,
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has been where it is since there is such a thing (`include/net/sock.h`).
+    #[test]
+    fn the_kernel_that_runs_has_what_is_asked_for() {
+        let layout = socket_layout().unwrap();
+        println!("{layout:?}");
+        assert_eq!(
+            (layout.remote_v4, layout.remote_port, layout.family),
+            (0, 12, 16)
+        );
+        assert!(layout.net > layout.family && layout.remote_v6 > layout.net);
+        assert!(layout.local_port > layout.local_v6);
+        assert_ne!(layout.namespace, 0);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let btf = Btf::from_file(VMLINUX).unwrap();
+        for (name, path) in [
+            ("no_such_struct", ["a", "b"]),
+            ("sock", ["__sk_common", "no_such_member"]),
+            ("sock", ["no_such_member", "skc_net"]),
+        ] {
+            let error = offset(&btf, name, &path).unwrap_err();
+            assert!(error.to_string().contains(&path.join(".")), "{error:#}");
+        }
+    }
+}
