@@ -18,7 +18,11 @@ struct Closed;
 
 impl Tables for Closed {
     fn port(&self, number: u16) -> PortEntry {
-        let protected = if number < 1024 { 0 } else { port::PROTECTED_TCP | port::PROTECTED_UDP };
+        let protected = if number < 1024 {
+            0
+        } else {
+            port::PROTECTED_TCP | port::PROTECTED_UDP
+        };
         PortEntry::new(u32::from(number % 2), protected)
     }
     fn armed(&self, _: &TupleKey) -> Armed {
