@@ -4,6 +4,7 @@
 //! knows (users, commands) is asked of it.
 
 pub mod client;
+pub mod journal;
 pub mod model;
 pub mod read;
 mod table;
