@@ -31,6 +31,7 @@ pub async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => query::status(&args).await,
         Command::List(args) => query::list(&args).await,
         Command::Stats(args) => query::stats(&args),
+        Command::Events(args) => query::events(&args).await,
         Command::Replay(args) => replay::replay(&args),
         Command::Detach(args) => detach::detach(&args),
     }

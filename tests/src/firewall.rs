@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::lab::Host;
 use crate::place::Place;
-use crate::report::{Session, Stats, Tuple};
+use crate::report::{Event, Session, Stats, Tuple};
 use crate::wait;
 
 /// A running `ftpfw run`. On drop it is stopped, checked for what it leaves behind (a panic if there
@@ -112,11 +112,31 @@ impl Firewall {
         self.query(&["stats"])
     }
 
+    /// `ftpfw events WORDS…`.
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub fn events(&self, words: &[&str]) -> Result<Vec<Event>> {
+        let printed = self.print(&[&["events"], words].concat())?;
+        String::from_utf8(printed)?
+            .lines()
+            .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+            .collect()
+    }
+
     /// Runs a query with `--json` and reads what it prints.
     ///
     /// # Errors
     /// When it fails or prints something else.
     pub fn query<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+        let printed = self.print(words)?;
+        serde_json::from_slice(&printed).with_context(|| {
+            let printed = String::from_utf8_lossy(&printed);
+            format!("ftpfw {words:?} --json printed {printed}")
+        })
+    }
+
+    fn print(&self, words: &[&str]) -> Result<Vec<u8>> {
         let output = self
             .place
             .command(words)
@@ -130,12 +150,7 @@ impl Firewall {
             output.status,
             said.trim()
         );
-        serde_json::from_slice(&output.stdout).with_context(|| {
-            format!(
-                "ftpfw {words:?} --json printed {}",
-                String::from_utf8_lossy(&output.stdout)
-            )
-        })
+        Ok(output.stdout)
     }
 
     /// Waits until the tuples are as `right` wants them.

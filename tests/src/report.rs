@@ -37,6 +37,35 @@ pub struct Session {
     pub state: String,
 }
 
+/// A line of `ftpfw events --json`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the journal.
+    pub number: u64,
+    /// RFC 3339.
+    pub time: String,
+    /// What kind of event.
+    pub event: String,
+    /// The session's number.
+    pub session: Option<u64>,
+    /// Address of the client.
+    pub client: Option<IpAddr>,
+    /// Port of the client's end of the connection.
+    pub client_port: Option<u16>,
+    /// Port that was negotiated.
+    pub port: Option<u16>,
+    /// `passive`, `active`, `opaque` or `manual`.
+    pub mode: Option<String>,
+    /// Why it was refused or withdrawn.
+    pub reason: Option<String>,
+    /// Who logged in.
+    pub user: Option<String>,
+    /// The line that was refused.
+    pub line: Option<String>,
+    /// The sentence for people.
+    pub text: String,
+}
+
 /// `ftpfw stats --json`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Stats {

@@ -121,6 +121,7 @@ fn usage() -> Result<()> {
         (&["run", "-i", "eth0", "--protect", "2000-1000"], "2000"),
         (&["run", "-i", "eth0", "--mode", "fast"], "fast"),
         (&["list", "nonsense"], "nonsense"),
+        (&["events", "--since", "5"], "5m"),
         (&["nonsense"], "nonsense"),
     ] {
         refused(&place, words, USAGE, &[says])?;
@@ -213,6 +214,10 @@ fn queries_without_an_ftpfw() -> Result<()> {
         &["stats"],
     ] {
         refused(&place, words, FAILED, &[&place.pins.display().to_string()])?;
+    }
+    let says = ["running agent", &place.socket.display().to_string()];
+    for words in [["events"].as_slice(), &["events", "--follow"]] {
+        refused(&place, words, FAILED, &says)?;
     }
     Ok(())
 }

@@ -8,27 +8,30 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
 use super::Shared;
 use crate::{
     kernel::clock,
-    query::{self, model::AgentRow, read},
+    query::{self, journal::Batch, model::AgentRow, read},
 };
 
 /// Who may ask: the owner and the group. Answers name users and clients.
 const MODE: u32 = 0o660;
+/// The longest that a question for events may wait.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The socket, bound. Its file goes when this does.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ impl Socket {
             .route("/stats", get(stats))
             .route("/tuples", get(tuples))
             .route("/sessions", get(sessions))
+            .route("/events", get(events))
             .with_state(shared);
         axum::serve(listener, router).await
     }
@@ -132,6 +136,24 @@ async fn tuples(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn sessions(State(shared): State<Arc<Shared>>) -> Response {
     answer(Ok(super::lock(&shared.follower).rows(clock::now())))
+}
+
+/// Which events, and how long to wait for the first if there is none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Newer {
+    /// Only those with a higher number.
+    after: u64,
+    wait_ms: u64,
+}
+
+async fn events(
+    State(shared): State<Arc<Shared>>,
+    Query(Newer { after, wait_ms }): Query<Newer>,
+) -> Json<Batch> {
+    let patience = Duration::from_millis(wait_ms).min(PATIENCE);
+    shared.journal.wait(after, patience).await;
+    Json(shared.journal.newer(after))
 }
 
 fn answer<T: Serialize>(result: anyhow::Result<T>) -> Response {

@@ -1,19 +1,23 @@
-//! From records to sessions, tuples and log lines.
+//! From records to sessions, tuples and events.
+
+use std::sync::Arc;
 
 use ftpfw_common::{
     abi::{
         event::{Cause, Direction, EventHeader, Kind},
-        keys::{SessionKey, TupleKey},
+        keys::SessionKey,
         values::Mode,
     },
     control::{Conclusion, Rewound},
     reason::Refusal,
     stream::Sequence,
 };
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 
 use super::{
+    event::{Event, Happening},
     foreign::Foreign,
+    journal::Journal,
     narrate,
     opener::Opener,
     sessions::{Session, Sessions},
@@ -27,6 +31,7 @@ use crate::{
 /// Follows every session, and arms tuples where that is the agent's job.
 #[derive(Debug)]
 pub struct Follower {
+    journal: Arc<Journal>,
     sessions: Sessions,
     tuples: Tuples,
     /// `Some` with `--opener agent`.
@@ -39,10 +44,16 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower of no sessions yet.
+    /// A follower of no sessions yet, who tells `journal` what happens.
     #[must_use]
-    pub fn new(tuples: Tuples, opener: Option<Opener>, foreign: Foreign) -> Self {
+    pub fn new(
+        journal: Arc<Journal>,
+        tuples: Tuples,
+        opener: Option<Opener>,
+        foreign: Foreign,
+    ) -> Self {
         Self {
+            journal,
             sessions: Sessions::default(),
             tuples,
             opener,
@@ -98,16 +109,19 @@ impl Follower {
     fn event(&mut self, kind: Kind, record: &Record, lost: bool) {
         let header = &record.header;
         self.compare(header);
-        let (id, key) = (header.session, &header.key);
         let mode = Mode::from_u8(header.detail).unwrap_or(Mode::Passive);
+        let port = header.port;
         match kind {
             Kind::Opened => self.opened(header, lost),
             Kind::Payload => self.payload(record),
-            Kind::Gap => debug!("session {id}: control bytes lost; on from the next line"),
-            Kind::Armed => info!("{}", narrate::armed(id, key, mode, header.port)),
+            Kind::Gap => self.tell(header, Happening::Gap),
+            Kind::Armed => self.tell(header, Happening::Armed { mode, port }),
             Kind::Claimed => self.claimed(header, mode),
-            Kind::Withdrawn => info!("{}", withdrawn(header, mode)),
-            Kind::Finished => info!("{}", narrate::finished(id, key, mode)),
+            Kind::Withdrawn => {
+                let cause = Cause::from_u32(header.number).unwrap_or(Cause::Replaced);
+                self.tell(header, Happening::Withdrawn { mode, port, cause });
+            }
+            Kind::Finished => self.tell(header, Happening::Finished { mode }),
             Kind::Refused => self.refused(header),
             Kind::Opaque => self.opaque(header, true),
             Kind::Plain => self.opaque(header, false),
@@ -116,47 +130,53 @@ impl Follower {
             Kind::Listening => self.listening(header),
             Kind::Repeated => self.repeated(record),
             Kind::Rewound => self.rewound(header),
-            Kind::BounceOut => warn!(
-                "dropped a connection from the FTP data port to {}, which no session named",
-                narrate::socket(key.client, key.client_port),
-            ),
+            Kind::BounceOut => self.tell(header, Happening::BounceOut),
         }
+    }
+
+    fn tell(&self, header: &EventHeader, what: Happening) {
+        self.journal.tell(header.at, Event::of(header, what));
     }
 
     fn opened(&mut self, header: &EventHeader, lost: bool) {
         let adopted = header.number != 0;
         let session = Session::new(header.session, header.key, header.at, adopted, lost);
         self.sessions.insert(session);
-        info!("{}", narrate::opened(header.session, &header.key, adopted));
+        self.tell(header, Happening::Opened { adopted });
     }
 
     fn payload(&mut self, record: &Record) {
-        if Direction::from_u8(record.header.direction) == Direction::Client {
+        let header = &record.header;
+        if Direction::from_u8(header.direction) == Direction::Client {
             self.repeated(record);
         }
-        let Some(session) = self.sessions.of(&record.header) else {
+        let tell = |what| self.journal.tell(header.at, Event::of(header, what));
+        let Some(session) = self.sessions.of(header) else {
             return;
         };
         let (id, key) = (session.id, session.key);
         let concluded = session.take(record);
         if self.opener.is_none() {
-            let direction = Direction::from_u8(record.header.direction);
+            let direction = Direction::from_u8(header.direction);
             if let Some(difference) = session.agreement().expect(direction, &concluded) {
                 self.disagreements += 1;
-                error!("session {id}: {difference}");
+                tell(Happening::Disagreement(difference));
             }
         }
         for conclusion in concluded {
             if conclusion == Conclusion::LoggedIn {
-                info!("{}", narrate::logged_in(id, session.user.as_deref()));
+                let user = session.user.clone();
+                tell(Happening::LoggedIn { user });
             }
             let Some(opener) = &mut self.opener else {
                 continue;
             };
             match opener.conclude(&mut self.tuples, id, &key, conclusion) {
-                Ok(done) => done.into_iter().for_each(|done| match done {
-                    Ok(line) => info!("{line}"),
-                    Err(refusal) => warn_refused(session, refusal),
+                Ok(done) => done.into_iter().for_each(|done| {
+                    tell(match done {
+                        Happening::Refused { refusal, .. } => refused(session, refusal),
+                        done => done,
+                    });
                 }),
                 Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
             }
@@ -172,7 +192,7 @@ impl Follower {
         let difference = session.and_then(|session| session.agreement().hear(header));
         if let Some(difference) = difference {
             self.disagreements += 1;
-            error!("session {}: {difference}", header.session);
+            self.tell(header, Happening::Disagreement(difference));
         }
     }
 
@@ -181,7 +201,7 @@ impl Follower {
         if let Some(session) = self.sessions.get(header.session) {
             session.transfers += 1;
         }
-        info!("{}", narrate::claimed(header.session, &header.key, mode));
+        self.tell(header, Happening::Claimed { mode });
     }
 
     fn refused(&mut self, header: &EventHeader) {
@@ -189,7 +209,8 @@ impl Follower {
             return;
         };
         if let Some(session) = self.sessions.of(header) {
-            warn_refused(session, refusal);
+            let what = refused(session, refusal);
+            self.tell(header, what);
         }
     }
 
@@ -198,26 +219,26 @@ impl Follower {
             session.engine().set_opaque(opaque);
         }
         let what = if opaque {
-            "encrypted"
+            Happening::Opaque
         } else {
-            "plain text again"
+            Happening::Plain
         };
-        info!("session {}: {what} from here on", header.session);
+        self.tell(header, what);
     }
 
     fn closed(&mut self, header: &EventHeader) {
         let (id, key) = (header.session, &header.key);
         if let Some(opener) = &mut self.opener {
             match opener.close(&mut self.tuples, id, key) {
-                Ok(done) => done.into_iter().flatten().for_each(|line| info!("{line}")),
+                Ok(done) => done.into_iter().for_each(|done| self.tell(header, done)),
                 Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
             }
         }
         let Some(session) = self.sessions.remove(id) else {
             return;
         };
-        let age = ms_between(session.born_at, header.at);
-        info!("{}", narrate::closed(id, age, session.transfers));
+        let (age_ms, transfers) = (ms_between(session.born_at, header.at), session.transfers);
+        self.tell(header, Happening::Closed { age_ms, transfers });
     }
 
     fn listening(&mut self, header: &EventHeader) {
@@ -233,7 +254,7 @@ impl Follower {
     /// TCP threw away what was read of the client's.
     fn rewound(&mut self, header: &EventHeader) {
         let (id, key) = (header.session, &header.key);
-        debug!("session {id}: TCP threw away commands that were read already");
+        self.tell(header, Happening::Rewound);
         let Some(session) = self.sessions.of(header) else {
             return;
         };
@@ -242,7 +263,7 @@ impl Follower {
             return;
         };
         match opener.discard(&mut self.tuples, id, key) {
-            Ok(line) => line.into_iter().for_each(|line| info!("{line}")),
+            Ok(done) => done.into_iter().for_each(|done| self.tell(header, done)),
             Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
         }
     }
@@ -253,10 +274,7 @@ impl Follower {
         let session = self.sessions.of(&record.header);
         if session.is_some_and(|session| session.contradicts(record)) {
             self.contradictions += 1;
-            warn!(
-                "session {}: the client sent bytes again, and others than before",
-                record.header.session
-            );
+            self.tell(&record.header, Happening::Contradiction);
         }
     }
 
@@ -272,10 +290,8 @@ impl Follower {
                 let concerned =
                     key.server_port == port && (server.is_unspecified() || key.server == server);
                 if concerned && self.tuples.withdraw(&key)? {
-                    info!(
-                        "{}",
-                        tuple_withdrawn(tuple.session, &key, Cause::ListenerClosed)
-                    );
+                    let event = Event::withdrawn(tuple.session, &key, Cause::ListenerClosed);
+                    self.journal.tell(header.at, event);
                 }
             }
             Ok(())
@@ -289,27 +305,8 @@ impl Follower {
     }
 }
 
-fn warn_refused(session: &mut Session, refusal: Refusal) {
+/// A refusal with the line that it is about.
+fn refused(session: &mut Session, refusal: Refusal) -> Happening {
     let line = session.refused_line(refusal);
-    warn!("{}", narrate::refused(session.id, refusal, line.as_deref()));
-}
-
-fn withdrawn(header: &EventHeader, mode: Mode) -> String {
-    let cause = Cause::from_u32(header.number).unwrap_or(Cause::Replaced);
-    narrate::withdrawn(header.session, &header.key, mode, header.port, cause)
-}
-
-/// The line for a tuple that the agent withdrew by its key alone.
-pub(super) fn tuple_withdrawn(session: u64, key: &TupleKey, cause: Cause) -> String {
-    let (mode, port) = match key.is_passive() {
-        true => (Mode::Passive, key.server_port),
-        false => (Mode::Active, key.client_port),
-    };
-    let ends = SessionKey {
-        client: key.client,
-        server: key.server,
-        client_port: 0,
-        server_port: 0,
-    };
-    narrate::withdrawn(session, &ends, mode, port, cause)
+    Happening::Refused { refusal, line }
 }

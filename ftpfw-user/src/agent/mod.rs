@@ -2,9 +2,11 @@
 
 mod agreement;
 pub mod api;
+mod event;
 mod follow;
 mod foreign;
 mod history;
+mod journal;
 pub(crate) mod lines;
 mod narrate;
 mod opener;
@@ -23,15 +25,16 @@ use ftpfw_common::{
     reason::{Counter, Loss},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::warn;
 
 use crate::{
     kernel::{Kernel, Maps, PinDir, clock, clock::ms_between},
     query::model::AgentRow,
 };
 use api::Socket;
+use event::{Event, Happening};
 use follow::Follower;
 use foreign::Foreign;
+use journal::Journal;
 use opener::Opener;
 use stream::EventStream;
 
@@ -43,6 +46,7 @@ struct Shared {
     settings: Settings,
     /// ns of `CLOCK_MONOTONIC`.
     started_at: u64,
+    journal: Arc<Journal>,
     follower: Mutex<Follower>,
 }
 
@@ -95,7 +99,8 @@ impl Agent {
             _ => None,
         };
         let foreign = Foreign::new(kernel.maps().ports()?);
-        let mut follower = Follower::new(tuples, opener, foreign);
+        let journal = Arc::new(Journal::default());
+        let mut follower = Follower::new(Arc::clone(&journal), tuples, opener, foreign);
         for (key, session) in kernel.maps().sessions()? {
             follower.take_over(key, &session);
         }
@@ -104,6 +109,7 @@ impl Agent {
             pins: pins.clone(),
             settings,
             started_at: clock::now(),
+            journal,
             follower: Mutex::new(follower),
         };
         let events = EventStream::new(kernel.maps().events()?)?;
@@ -125,7 +131,7 @@ impl Agent {
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
-            () = sweep::sweep(&shared.maps, tuples, &shared.follower) => Ok(()),
+            () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
             () = stop.wait() => Ok(()),
         }
     }
@@ -173,10 +179,14 @@ async fn follow(shared: &Shared, events: &mut EventStream) -> anyhow::Result<()>
         let records = events.batch().await?;
         let lost_now = lost()?;
         if lost_now > lost_before {
-            warn!(
-                "{} events lost: the ring buffer was full",
-                lost_now - lost_before
-            );
+            let event = Event {
+                session: 0,
+                key: None,
+                what: Happening::EventsLost {
+                    number: lost_now - lost_before,
+                },
+            };
+            shared.journal.tell(clock::now(), event);
         }
         lock(&shared.follower).take(&records, lost_now > lost_before);
         lost_before = lost_now;

@@ -16,7 +16,7 @@ use ftpfw_common::{
     reason::Refusal,
 };
 
-use super::narrate;
+use super::event::Happening;
 use crate::kernel::tuples::{Arming, Tuples};
 
 /// What a session has armed and may have to withdraw: one tuple of each kind at most.
@@ -50,7 +50,7 @@ impl Opener {
         Self { lifetime, held }
     }
 
-    /// Does what `session` came to. Returns a line for each thing done; `Err` for a refusal.
+    /// Does what `session` came to. Returns what happened; of a refusal without its line.
     ///
     /// # Errors
     ///
@@ -61,18 +61,18 @@ impl Opener {
         id: u64,
         key: &SessionKey,
         conclusion: Conclusion,
-    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+    ) -> Result<Vec<Happening>, MapError> {
         match conclusion {
             Conclusion::ArmPassive { port, .. } => self.arm(tuples, id, key, Mode::Passive, port),
             Conclusion::ArmActive { port, .. } => self.arm(tuples, id, key, Mode::Active, port),
             Conclusion::WithdrawActive { port } => {
                 let held = self.held.entry(id).or_default();
                 held.active = held.active.filter(|active| *active != port);
-                let line = withdraw(tuples, id, key, Mode::Active, port, Cause::Refused)?;
-                Ok(line.map(Ok).into_iter().collect())
+                let done = withdraw(tuples, id, key, Mode::Active, port, Cause::Refused)?;
+                Ok(done.into_iter().collect())
             }
             Conclusion::Withdraw(cause) => self.withdraw(tuples, id, key, cause),
-            Conclusion::Refused(refusal) => Ok(vec![Err(refusal)]),
+            Conclusion::Refused(refusal) => Ok(vec![refused(refusal)]),
             Conclusion::LoggedIn | Conclusion::Opaque | Conclusion::Plain => Ok(Vec::new()),
         }
     }
@@ -87,7 +87,7 @@ impl Opener {
         tuples: &mut Tuples,
         id: u64,
         key: &SessionKey,
-    ) -> Result<Option<String>, MapError> {
+    ) -> Result<Option<Happening>, MapError> {
         match self.held.get_mut(&id).and_then(|held| held.active.take()) {
             Some(port) => withdraw(tuples, id, key, Mode::Active, port, Cause::Discarded),
             None => Ok(None),
@@ -104,7 +104,7 @@ impl Opener {
         tuples: &mut Tuples,
         id: u64,
         key: &SessionKey,
-    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+    ) -> Result<Vec<Happening>, MapError> {
         self.withdraw(tuples, id, key, Cause::ControlClosed)
     }
 
@@ -115,19 +115,19 @@ impl Opener {
         key: &SessionKey,
         mode: Mode,
         port: u16,
-    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+    ) -> Result<Vec<Happening>, MapError> {
         let policy = tuples.ports().get(port).policy();
         let closed = policy & bits::PROTECTED_TCP != 0 && policy & bits::OPEN_TCP == 0;
         if mode == Mode::Passive && !closed {
-            return Ok(vec![Err(Refusal::NotProtected)]);
+            return Ok(vec![refused(Refusal::NotProtected)]);
         }
         if mode == Mode::Passive && policy & bits::FOREIGN != 0 {
-            return Ok(vec![Err(Refusal::ForeignListener)]);
+            return Ok(vec![refused(Refusal::ForeignListener)]);
         }
         let mut done = self.withdraw(tuples, id, key, Cause::Replaced)?;
         let armed = tuples.arm(tuple(key, mode, port), id, mode, self.lifetime)?;
         if armed == Arming::Full {
-            done.push(Err(Refusal::TuplesFull));
+            done.push(refused(Refusal::TuplesFull));
             return Ok(done);
         }
         let held = self.held.entry(id).or_default();
@@ -135,7 +135,7 @@ impl Opener {
             Mode::Active => held.active = Some(port),
             _ => held.passive = Some(port),
         }
-        done.push(Ok(narrate::armed(id, key, mode, port)));
+        done.push(Happening::Armed { mode, port });
         Ok(done)
     }
 
@@ -145,21 +145,19 @@ impl Opener {
         id: u64,
         key: &SessionKey,
         cause: Cause,
-    ) -> Result<Vec<Result<String, Refusal>>, MapError> {
+    ) -> Result<Vec<Happening>, MapError> {
         let held = self.held.remove(&id).unwrap_or_default();
         let mut done = Vec::new();
         for (mode, port) in [(Mode::Passive, held.passive), (Mode::Active, held.active)] {
-            if let Some(port) = port
-                && let Some(line) = withdraw(tuples, id, key, mode, port, cause)?
-            {
-                done.push(Ok(line));
+            if let Some(port) = port {
+                done.extend(withdraw(tuples, id, key, mode, port, cause)?);
             }
         }
         Ok(done)
     }
 }
 
-/// The line to log, if the tuple was still there.
+/// What happened, if the tuple was still there.
 fn withdraw(
     tuples: &mut Tuples,
     id: u64,
@@ -167,9 +165,16 @@ fn withdraw(
     mode: Mode,
     port: u16,
     cause: Cause,
-) -> Result<Option<String>, MapError> {
+) -> Result<Option<Happening>, MapError> {
     let was_there = tuples.withdraw_of(&tuple(key, mode, port), id)?;
-    Ok(was_there.then(|| narrate::withdrawn(id, key, mode, port, cause)))
+    Ok(was_there.then_some(Happening::Withdrawn { mode, port, cause }))
+}
+
+const fn refused(refusal: Refusal) -> Happening {
+    Happening::Refused {
+        refusal,
+        line: None,
+    }
 }
 
 fn tuple(key: &SessionKey, mode: Mode, port: u16) -> TupleKey {

@@ -4,9 +4,9 @@ use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 use ftpfw_common::abi::event::Cause;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info};
+use tracing::error;
 
-use super::follow::{Follower, tuple_withdrawn};
+use super::{event::Event, follow::Follower, journal::Journal};
 use crate::kernel::{Maps, clock, tuples::Tuples};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -16,12 +16,12 @@ const SESSIONS_EVERY: u32 = 10;
 const GRACE: u64 = 5_000_000_000;
 
 /// Sweeps for ever. Verdicts never depend on it: the programs check deadlines themselves.
-pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>) {
+pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, journal: &Journal) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u32.. {
         ticks.tick().await;
-        collect_expired(&mut tuples);
+        collect_expired(&mut tuples, journal);
         if tick % SESSIONS_EVERY == 0
             && let Err(error) = forget_ended(maps, follower)
         {
@@ -30,11 +30,12 @@ pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>) 
     }
 }
 
-fn collect_expired(tuples: &mut Tuples) {
+fn collect_expired(tuples: &mut Tuples, journal: &Journal) {
     match tuples.collect_expired() {
         Ok(expired) => {
             for (key, tuple) in expired {
-                info!("{}", tuple_withdrawn(tuple.session, &key, Cause::Expired));
+                let event = Event::withdrawn(tuple.session, &key, Cause::Expired);
+                journal.tell(clock::now(), event);
             }
         }
         Err(error) => error!("cannot collect expired tuples: {error}"),

@@ -2,6 +2,7 @@
 //!
 //! [`crate::config`] turns the arguments of `run` into a resolved configuration.
 
+mod events;
 mod replay;
 mod run;
 
@@ -9,6 +10,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use events::EventsArgs;
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
 
@@ -40,6 +42,8 @@ pub enum Command {
     List(ListArgs),
     /// Verdicts by reason, negotiations, losses.
     Stats(QueryArgs),
+    /// What happened, a line (or a JSON object) each: negotiations, transfers, refusals with their line.
+    Events(EventsArgs),
     /// The same filter and engine over a capture; reads only, needs no privilege.
     Replay(ReplayArgs),
     /// Remove everything that ftpfw put into the kernel.

@@ -1,9 +1,11 @@
-//! The verbs that only look: `status`, `list`, `stats`.
+//! The verbs that only look: `status`, `list`, `stats`, `events`.
 //!
 //! They read the pinned maps themselves, so they work while no agent runs; what only an agent
-//! knows (users, commands) is asked of it.
+//! knows (users, commands, what happened) is asked of it.
 
 pub mod client;
+mod events;
+pub mod journal;
 pub mod model;
 pub mod read;
 mod table;
@@ -18,6 +20,7 @@ use crate::{
     cli::{ListArgs, Listing, Place, QueryArgs},
     kernel::{Maps, PinDir, requirements},
 };
+pub use events::events;
 use model::{AgentRow, SessionRow, Status};
 
 /// `ftpfw list`.

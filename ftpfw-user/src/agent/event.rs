@@ -1,0 +1,149 @@
+//! What happens: one type for the log, the journal and the queries.
+
+use ftpfw_common::{
+    abi::{
+        event::{Cause, EventHeader},
+        keys::{SessionKey, TupleKey},
+        values::Mode,
+    },
+    reason::Refusal,
+};
+use tracing::Level;
+
+use super::agreement::Disagreement;
+
+/// Something happened, to a session or to the agent itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The number of the session; 0 where there is none.
+    pub session: u64,
+    /// The ends of the control connection, or of the data connection for [`Happening::Claimed`],
+    /// [`Happening::Finished`] and [`Happening::BounceOut`]. Where only the tuple is known, the client's
+    /// port is 0, and the server's says nothing.
+    pub key: Option<SessionKey>,
+    /// What it was.
+    pub what: Happening,
+}
+
+/// What happened. Text in it is escaped, and without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// A session began; `adopted`: it was met in the middle.
+    Opened { adopted: bool },
+    /// A login succeeded; as whom, if its USER was seen.
+    LoggedIn { user: Option<String> },
+    /// TLS from here on.
+    Opaque,
+    /// Plain text again.
+    Plain,
+    /// A session ended, after so many data connections.
+    Closed { age_ms: u64, transfers: u64 },
+    /// A tuple was armed; `port`: the server's (passive) or the client's (active).
+    Armed { mode: Mode, port: u16 },
+    /// A data connection was established.
+    Claimed { mode: Mode },
+    /// An established data connection ended.
+    Finished { mode: Mode },
+    /// A tuple went without being claimed; `port` as in `Armed`.
+    Withdrawn { mode: Mode, port: u16, cause: Cause },
+    /// A negotiation armed nothing; in which line, if it was seen.
+    Refused {
+        refusal: Refusal,
+        line: Option<String>,
+    },
+    /// The server dialled what no session named, from the FTP data port.
+    BounceOut,
+    /// Kernel and agent concluded differently from the same bytes.
+    Disagreement(Disagreement),
+    /// The client sent bytes again, and others than the first time.
+    Contradiction,
+    /// Records that the ring buffer had no room for.
+    EventsLost { number: u64 },
+    /// Bytes of a control connection that the kernel did not see.
+    Gap,
+    /// Commands that were read already, and that the server's TCP threw away.
+    Rewound,
+}
+
+impl Event {
+    /// What a record tells.
+    #[must_use]
+    pub const fn of(header: &EventHeader, what: Happening) -> Self {
+        Self {
+            session: header.session,
+            key: Some(header.key),
+            what,
+        }
+    }
+
+    /// The agent withdrew a tuple by its key alone.
+    #[must_use]
+    pub const fn withdrawn(session: u64, key: &TupleKey, cause: Cause) -> Self {
+        let (mode, port) = if key.is_passive() {
+            (Mode::Passive, key.server_port)
+        } else {
+            (Mode::Active, key.client_port)
+        };
+        let ends = SessionKey {
+            client: key.client,
+            server: key.server,
+            client_port: 0,
+            server_port: 0,
+        };
+        Self {
+            session,
+            key: Some(ends),
+            what: Happening::Withdrawn { mode, port, cause },
+        }
+    }
+
+    /// Bytes that it holds outside itself.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        match &self.what {
+            Happening::LoggedIn { user: text } | Happening::Refused { line: text, .. } => {
+                text.as_ref().map_or(0, String::capacity)
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Happening {
+    /// The name used in JSON; stable.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "opened",
+            Self::LoggedIn { .. } => "logged-in",
+            Self::Opaque => "opaque",
+            Self::Plain => "plain",
+            Self::Closed { .. } => "closed",
+            Self::Armed { .. } => "armed",
+            Self::Claimed { .. } => "claimed",
+            Self::Finished { .. } => "finished",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Refused { .. } => "refused",
+            Self::BounceOut => "bounce-out",
+            Self::Disagreement(_) => "disagreement",
+            Self::Contradiction => "contradiction",
+            Self::EventsLost { .. } => "events-lost",
+            Self::Gap => "gap",
+            Self::Rewound => "rewound",
+        }
+    }
+
+    /// How loud the log says it.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::Disagreement(_) => Level::ERROR,
+            Self::Refused { .. }
+            | Self::BounceOut
+            | Self::Contradiction
+            | Self::EventsLost { .. } => Level::WARN,
+            Self::Gap | Self::Rewound => Level::DEBUG,
+            _ => Level::INFO,
+        }
+    }
+}
