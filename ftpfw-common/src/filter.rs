@@ -33,6 +33,25 @@ pub enum Socket {
     Connection,
 }
 
+/// How long a handshake may take, ns: six retransmissions of a SYN (`net.ipv4.tcp_syn_retries`), the
+/// last after 63 s.
+pub const HANDSHAKE: u64 = 64 * 1_000_000_000;
+
+/// How long a connection may be silent once one end has closed it, ns
+/// (`nf_conntrack_tcp_timeout_fin_wait`).
+pub const CLOSING: u64 = 120 * 1_000_000_000;
+
+/// What `FLOWS` says of a connection of no local socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Nothing, or it was silent for too long.
+    None,
+    /// Its SYN was let through a moment ago, by a tuple.
+    Handshake,
+    /// It went out, or its handshake is complete.
+    Live,
+}
+
 /// The maps and the kernel's tables, as the filter asks them. The BPF programs implement it over
 /// real maps, host tests over hash maps.
 pub trait Tables {
@@ -42,8 +61,8 @@ pub trait Tables {
     fn armed(&self, key: &TupleKey) -> Armed;
     /// The socket of a connection.
     fn socket(&self, connection: &SessionKey) -> Socket;
-    /// Whether the flow went out, or was admitted, before and is still live.
-    fn flow(&self, key: &FlowKey) -> bool;
+    /// Whether the flow went out, or was admitted, before.
+    fn flow(&self, key: &FlowKey) -> Flow;
     /// Whether a SYN repeats the one that claimed its tuple a moment ago: only where the first SYN
     /// claims. An old connection's ports give no right to a port that is somebody else's by now.
     fn retransmitted(&self, _connection: &SessionKey) -> bool {
@@ -51,6 +70,9 @@ pub trait Tables {
     }
     /// A SYN is let through: remember its flow, and claim its tuple where no tracepoint does.
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey);
+    /// The client goes on after its SYN, and no socket of this host knows it: the daemon is behind
+    /// this host, and its tuple is claimed here; or the host answers by SYN cookies.
+    fn establish(&mut self, key: &TupleKey, flow: &FlowKey);
 }
 
 /// Judges the frame under `cursor`.
@@ -130,8 +152,15 @@ fn decide_tcp(
         // that passed after the SYN was let through does not matter any more.
         Socket::Request if tables.armed(&tuple) == Armed::None => Reason::HandshakeTooLate,
         Socket::Request => Reason::Socket,
-        Socket::None if tables.flow(&flow) => Reason::Flow,
-        Socket::None => Reason::NoConnection,
+        Socket::None => match tables.flow(&flow) {
+            Flow::Live => Reason::Flow,
+            Flow::Handshake if tables.armed(&tuple) == Armed::None => Reason::HandshakeTooLate,
+            Flow::Handshake => {
+                tables.establish(&tuple, &flow);
+                Reason::Flow
+            }
+            Flow::None => Reason::NoConnection,
+        },
     }
 }
 
@@ -157,10 +186,9 @@ fn decide_udp(
         local_port: udp.destination,
         protocol: u32::from(protocol::UDP),
     };
-    if tables.flow(&flow) {
-        Reason::Flow
-    } else {
-        Reason::UdpUnsolicited
+    match tables.flow(&flow) {
+        Flow::None => Reason::UdpUnsolicited,
+        Flow::Handshake | Flow::Live => Reason::Flow,
     }
 }
 
@@ -181,10 +209,11 @@ mod tests {
         fn socket(&self, _: &SessionKey) -> Socket {
             Socket::None
         }
-        fn flow(&self, _: &FlowKey) -> bool {
-            true
+        fn flow(&self, _: &FlowKey) -> Flow {
+            Flow::Live
         }
         fn admit(&mut self, _: &TupleKey, _: &FlowKey) {}
+        fn establish(&mut self, _: &TupleKey, _: &FlowKey) {}
     }
 
     /// An Ethernet frame with IPv4 and a TCP header of these flags, to port 50,000.

@@ -176,23 +176,41 @@ pub enum Counter {
     Lost(Loss),
 }
 
+/// Which interface a verdict is counted for: a value of the map `NICS`. 0 for one that nobody was
+/// asked to protect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Nic(pub u32);
+
+impl Nic {
+    /// Number of values: so many interfaces, less one, can be protected at once.
+    pub const COUNT: u32 = 16;
+}
+
 const BLOCK: u32 = 32;
 const _: () = assert!(Reason::ALL.len() <= BLOCK as usize && Refusal::ALL.len() <= BLOCK as usize);
 
 impl Counter {
-    /// Number of entries of the map.
-    pub const COUNT: u32 = 5 * BLOCK;
+    /// Number of entries of the map: three blocks for all interfaces, then two for each.
+    pub const COUNT: u32 = (3 + 2 * Nic::COUNT) * BLOCK;
 
-    /// Where in the map it is.
+    /// Where in the map it is. Verdicts are counted by interface, all else is not.
     #[inline(always)]
     #[must_use]
-    pub const fn index(self) -> u32 {
+    pub const fn index(self, nic: Nic) -> u32 {
+        // The mask changes no value there is, and spares the verifier a range.
+        let verdicts = (3 + 2 * (nic.0 & (Nic::COUNT - 1))) * BLOCK;
         match self {
-            Self::Verdict(reason) => reason as u32,
-            Self::WouldDrop(reason) => BLOCK + reason as u32,
-            Self::Refused(refusal) => 2 * BLOCK + refusal as u32,
-            Self::Armed(negotiation) => 3 * BLOCK + negotiation as u32,
-            Self::Lost(loss) => 4 * BLOCK + loss as u32,
+            Self::Refused(refusal) => refusal as u32,
+            Self::Armed(negotiation) => BLOCK + negotiation as u32,
+            Self::Lost(loss) => 2 * BLOCK + loss as u32,
+            Self::Verdict(reason) => verdicts + reason as u32,
+            Self::WouldDrop(reason) => verdicts + BLOCK + reason as u32,
         }
+    }
+
+    /// Whether it is counted for each interface by itself.
+    #[must_use]
+    pub const fn is_by_nic(self) -> bool {
+        matches!(self, Self::Verdict(_) | Self::WouldDrop(_))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     lookup::{self, TCP_LISTEN},
     maps::PORTS,
     sessions::{self, Named},
-    tuples,
+    tuples::{self, Owner},
     walk::Walk,
 };
 
@@ -36,7 +36,7 @@ pub unsafe fn arm_passive(walk: &Walk, announced: u16, by: Negotiation) {
     sessions::withdraw(session, key, Cause::Replaced, now);
     let tuple = TupleKey::passive(key.client, key.server, announced);
     session.shared.set_passive_port(announced);
-    match tuples::arm(&tuple, session.id, Mode::Passive, now) {
+    match tuples::arm(&tuple, &owner(walk, session, Mode::Passive), now) {
         // SAFETY: as above.
         Ok(()) => unsafe { armed(walk, announced, Mode::Passive, by) },
         // SAFETY: as above.
@@ -52,7 +52,7 @@ pub unsafe fn arm_active(walk: &Walk, dialled: u16, by: Negotiation) {
     sessions::withdraw(session, key, Cause::Replaced, now);
     let tuple = TupleKey::active(key.client, dialled, key.server);
     session.shared.set_active_port(dialled);
-    match tuples::arm(&tuple, session.id, Mode::Active, now) {
+    match tuples::arm(&tuple, &owner(walk, session, Mode::Active), now) {
         // SAFETY: as above.
         Ok(()) => unsafe { armed(walk, dialled, Mode::Active, by) },
         // SAFETY: as above.
@@ -85,6 +85,15 @@ unsafe fn context(walk: &Walk) -> (&Session, &SessionKey, u64) {
             &(*walk.record).header.key,
             (*walk.record).header.at,
         )
+    }
+}
+
+#[inline(always)]
+fn owner(walk: &Walk, session: &Session, mode: Mode) -> Owner {
+    Owner {
+        session: session.id,
+        mode,
+        local: walk.local != 0,
     }
 }
 

@@ -1,8 +1,12 @@
 //! Packet memory behind the [`Cursor`] of `ftpfw-common`.
 
-use core::arch::asm;
+use core::{arch::asm, ptr};
 
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::bpf_xdp_get_buff_len,
+    programs::{TcContext, XdpContext},
+};
 use ftpfw_common::packet::{Cursor, View};
 
 /// No header that is read lies further into a frame. The verifier wants packet offsets bounded.
@@ -59,12 +63,14 @@ impl<const N: usize> View<N> for PacketView<N> {
 pub struct PacketCursor {
     start: usize,
     end: usize,
-    /// Bytes of the whole frame.
+    /// Bytes of the whole frame; of an XDP frame, of its first buffer.
     length: usize,
+    /// The XDP frame, if it may have more buffers than one.
+    frags: *mut xdp_md,
 }
 
 impl PacketCursor {
-    /// An XDP frame.
+    /// An XDP frame of one buffer.
     #[inline(always)]
     pub fn xdp(ctx: &XdpContext) -> Self {
         let (start, end) = (ctx.data(), ctx.data_end());
@@ -72,6 +78,16 @@ impl PacketCursor {
             start,
             end,
             length: end - start,
+            frags: ptr::null_mut(),
+        }
+    }
+
+    /// An XDP frame of any number of buffers. Headers are in the first: drivers fill it first.
+    #[inline(always)]
+    pub fn xdp_frags(ctx: &XdpContext) -> Self {
+        Self {
+            frags: ctx.ctx,
+            ..Self::xdp(ctx)
         }
     }
 
@@ -88,6 +104,7 @@ impl PacketCursor {
             start: ctx.data(),
             end: ctx.data_end(),
             length: length as usize,
+            frags: ptr::null_mut(),
         }
     }
 }
@@ -113,11 +130,17 @@ impl Cursor for PacketCursor {
 
     #[inline(always)]
     fn reaches(&self, end: usize) -> bool {
-        end <= self.length
+        // Only a frame that is longer than its first buffer costs the call.
+        end <= self.length || end <= self.len()
     }
 
     #[inline(always)]
     fn len(&self) -> usize {
-        self.length
+        if self.frags.is_null() {
+            self.length
+        } else {
+            // SAFETY: the context is valid during the program.
+            unsafe { bpf_xdp_get_buff_len(self.frags) as usize }
+        }
     }
 }

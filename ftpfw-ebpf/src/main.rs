@@ -27,41 +27,72 @@ mod tuples;
 mod walk;
 
 use aya_ebpf::{
-    bindings::xdp_action,
+    bindings::{__sk_buff, xdp_action},
     macros::{classifier, raw_tracepoint, xdp},
     programs::{RawTracePointContext, TcContext, XdpContext},
 };
 use ftpfw_common::{filter, reason::Reason};
+
+use crate::{cursor::PacketCursor, tables::KernelTables};
 
 /// `TC_ACT_UNSPEC`, `TCX_NEXT`: on to the next program, if there is one, then to the stack.
 const TC_NEXT: i32 = -1;
 /// `TC_ACT_SHOT`, `TCX_DROP`.
 const TC_DROP: i32 = 2;
 
-/// NIC, ingress: lets through what is allowed. DESIGN §4.
-#[xdp]
+/// NIC, ingress: lets through what is allowed. DESIGN §4. For frames of any number of buffers.
+#[xdp(frags)]
 pub fn ingress(ctx: XdpContext) -> u32 {
-    let reason = filter::decide(
-        &cursor::PacketCursor::xdp(&ctx),
-        &mut tables::KernelTables::new(&ctx),
-    );
-    if count::passes(reason) {
+    filter(&ctx, &PacketCursor::xdp_frags(&ctx))
+}
+
+/// The same for kernels, before 5.18, that know frames of one buffer only.
+#[xdp]
+pub fn ingress_linear(ctx: XdpContext) -> u32 {
+    filter(&ctx, &PacketCursor::xdp(&ctx))
+}
+
+#[inline(always)]
+fn filter(ctx: &XdpContext, cursor: &PacketCursor) -> u32 {
+    let reason = filter::decide(cursor, &mut KernelTables::new(ctx));
+    // SAFETY: the context is valid during the program.
+    let interface = unsafe { (*ctx.ctx).ingress_ifindex };
+    if count::passes(reason, interface) {
         xdp_action::XDP_PASS
     } else {
         xdp_action::XDP_DROP
     }
 }
 
+/// NIC, TC ingress, where the filter runs there too (`--mode tc`): first what XDP would do, then
+/// what `commands` does.
+#[classifier]
+pub fn guard(ctx: TcContext) -> i32 {
+    if lets_in(ctx.skb.skb) {
+        act(&ctx, commands::follow(&ctx))
+    } else {
+        TC_DROP
+    }
+}
+
+/// A function of its own, so that its stack is free again when the follower runs.
+#[inline(never)]
+fn lets_in(skb: *mut __sk_buff) -> bool {
+    let ctx = TcContext::new(skb);
+    let reason = filter::decide(&PacketCursor::skb(&ctx), &mut KernelTables::new(&ctx));
+    count::passes(reason, interface(&ctx))
+}
+
 /// NIC, TC ingress: follows what clients say on control connections. DESIGN §5.
 #[classifier]
 pub fn commands(ctx: TcContext) -> i32 {
-    act(commands::follow(&ctx))
+    act(&ctx, commands::follow(&ctx))
 }
 
 /// NIC, TC egress: follows what the server says, and watches whom it dials. DESIGN §5.
 #[classifier]
 pub fn replies(ctx: TcContext) -> i32 {
-    act(outgoing::judge(&ctx))
+    act(&ctx, outgoing::judge(&ctx))
 }
 
 /// `inet_sock_set_state`: claims tuples, ends sessions.
@@ -73,11 +104,17 @@ pub fn sockets(ctx: RawTracePointContext) -> i32 {
 
 /// TC programs follow; only what they have a reason to drop is counted.
 #[inline(always)]
-fn act(dropped: Option<Reason>) -> i32 {
+fn act(ctx: &TcContext, dropped: Option<Reason>) -> i32 {
     match dropped {
-        Some(reason) if !count::passes(reason) => TC_DROP,
+        Some(reason) if !count::passes(reason, interface(ctx)) => TC_DROP,
         _ => TC_NEXT,
     }
+}
+
+#[inline(always)]
+fn interface(ctx: &TcContext) -> u32 {
+    // SAFETY: the context is valid during the program.
+    unsafe { (*ctx.skb.skb).ifindex }
 }
 
 #[cfg(not(test))]

@@ -13,7 +13,7 @@ use ftpfw_common::{
         values::{Flow, PortEntry, Session, Tuple},
     },
     packet::Tcp,
-    reason::Counter,
+    reason::{Counter, Nic},
 };
 
 const PORT_COUNT: u32 = 1 << 16;
@@ -37,6 +37,8 @@ pub static SESSIONS: HashMap<SessionKey, Stored> = HashMap::with_max_entries(SES
 pub static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOW_COUNT, 0);
 #[map]
 pub static OPAQUE: HashMap<PairKey, u64> = HashMap::with_max_entries(SESSION_COUNT, 0);
+#[map]
+pub static NICS: Array<u32> = Array::with_max_entries(1 << 16, 0);
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 #[map]
@@ -85,6 +87,12 @@ pub fn record(direction: Direction) -> Option<*mut Record> {
 /// Room to build a session before it becomes visible. Index as for [`RECORDS`].
 #[map]
 pub static NEW_SESSION: PerCpuArray<Stored> = PerCpuArray::with_max_entries(2, 0);
+
+/// Which counters an interface has.
+#[inline(always)]
+pub fn nic(interface: u32) -> Nic {
+    Nic(NICS.get(interface & 0xffff).copied().unwrap_or(0))
+}
 
 /// The policy; `None` cannot happen (the map has its one entry from the start).
 #[inline(always)]

@@ -9,8 +9,8 @@ use ftpfw_common::{
         policy::port,
     },
     control::LOWEST_PORT,
-    packet::{self, Network, Packet, Transport, protocol},
-    reason::Reason,
+    packet::{self, Network, Packet, Transport, protocol, transport::flag},
+    reason::{Nic, Reason},
 };
 
 use crate::{
@@ -35,6 +35,8 @@ enum Outgoing {
     Reply,
     /// A SYN.
     Dial,
+    /// A segment of a connection that no socket of this host has, from a protected port.
+    Forwarded,
     /// A datagram whose answer comes to a protected port.
     Datagram,
 }
@@ -55,8 +57,12 @@ pub fn judge(ctx: &TcContext) -> Option<Reason> {
             debug!(ctx, "the FTP data port dialled what no session named");
             Some(Reason::BounceOut)
         }
+        Outgoing::Forwarded => {
+            goes_on(skb, record);
+            None
+        }
         Outgoing::Datagram => {
-            datagram(record);
+            goes_out(skb, record, protocol::UDP);
             None
         }
     }
@@ -74,7 +80,15 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
         Transport::Tcp(tcp) => {
             let control = policy(tcp.source) & port::CONTROL != 0;
             if !control && !tcp.opens() {
-                return Outgoing::Other;
+                // SAFETY: the context is valid during the program.
+                let local = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
+                if local || tcp.has(flag::RST) || policy(tcp.source) & port::PROTECTED_TCP == 0 {
+                    return Outgoing::Other;
+                }
+                // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.
+                unsafe { (*record).segment = tcp };
+                note_ends(record, &cursor, network, tcp.source, tcp.destination);
+                return Outgoing::Forwarded;
             }
             // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.
             unsafe {
@@ -136,7 +150,7 @@ fn dial(skb: *mut __sk_buff, record: *mut Record) -> bool {
     }
     if lookup::sender(skb).is_null() {
         // No socket of this host will vouch for the answer.
-        tables::remember(&flow(key, protocol::TCP));
+        goes_out(skb, record, protocol::TCP);
     }
     true
 }
@@ -157,12 +171,37 @@ fn may_dial(key: &SessionKey) -> bool {
     key.client_port >= LOWEST_PORT && OPAQUE.get_ptr(pair).is_some()
 }
 
-/// An outgoing datagram: its answers may come in.
+/// Something that may be answered leaves.
 #[inline(never)]
-fn datagram(record: *mut Record) {
+fn goes_out(skb: *mut __sk_buff, record: *mut Record, protocol: u8) {
+    if turns_round(skb) {
+        return;
+    }
     // SAFETY: as in `dial`.
     let key = unsafe { &(*record).header.key };
-    tables::remember(&flow(key, protocol::UDP));
+    tables::remember(&flow(key, protocol));
+}
+
+/// A connection of no socket of this host goes on: it may be older than the filter.
+#[inline(never)]
+fn goes_on(skb: *mut __sk_buff, record: *mut Record) {
+    if turns_round(skb) {
+        return;
+    }
+    // SAFETY: as in `dial`.
+    let (key, last) = unsafe {
+        let record = &*record;
+        (&record.header.key, record.segment.has(flag::FIN))
+    };
+    tables::goes_on(&flow(key, protocol::TCP), last);
+}
+
+/// Whether a packet came in by a protected interface and only turns round here: whoever sent it could
+/// allow himself anything.
+#[inline(always)]
+fn turns_round(skb: *mut __sk_buff) -> bool {
+    // SAFETY: the context is valid during the program.
+    maps::nic(unsafe { (*skb).ingress_ifindex }) != Nic(0)
 }
 
 #[inline(always)]

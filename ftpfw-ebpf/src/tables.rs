@@ -2,13 +2,13 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{EbpfContext as _, programs::XdpContext};
+use aya_ebpf::EbpfContext;
 use ftpfw_common::{
     abi::{
         keys::{FlowKey, SessionKey, TupleKey},
         values::{Flow, PortEntry},
     },
-    filter::{Armed, Socket, Tables},
+    filter::{self, Armed, CLOSING, HANDSHAKE, Socket, Tables},
     packet::protocol,
 };
 
@@ -25,10 +25,9 @@ pub struct KernelTables {
 
 impl KernelTables {
     #[inline(always)]
-    pub fn new(ctx: &XdpContext) -> Self {
-        Self {
-            ctx: ctx.as_ptr().cast(),
-        }
+    /// For the program of an XDP or TC context.
+    pub fn new(ctx: &impl EbpfContext) -> Self {
+        Self { ctx: ctx.as_ptr() }
     }
 }
 
@@ -62,22 +61,25 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn flow(&self, key: &FlowKey) -> bool {
+    fn flow(&self, key: &FlowKey) -> filter::Flow {
         let now = clock::coarse();
         let Some(flow) = FLOWS.get_ptr_mut(key) else {
-            return false;
+            return filter::Flow::None;
         };
         // SAFETY: aligned and alive during the program; two CPUs that write it write about the same.
-        let until = unsafe { (*flow).until };
+        let (until, state) = unsafe { ((*flow).until, (*flow).state) };
         if until <= now {
-            return false;
+            return filter::Flow::None;
         }
-        let lifetime = lifetime(key);
+        if state == Flow::HANDSHAKE {
+            return filter::Flow::Handshake;
+        }
+        let lifetime = lifetime(key, state);
         if until - now < lifetime / 2 {
             // SAFETY: as above.
             unsafe { (*flow).until = now + lifetime };
         }
-        true
+        filter::Flow::Live
     }
 
     #[inline(always)]
@@ -98,15 +100,32 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey) {
-        remember_for(flow, HANDSHAKE);
-        if claims_on_syn() {
-            let claimed = TupleKey {
-                client_port: flow.remote_port,
-                ..*key
-            };
-            tuples::claim(key, &claimed, clock::coarse());
+        let claims = claims_on_syn();
+        let state = if claims { Flow::LIVE } else { Flow::HANDSHAKE };
+        note(flow, HANDSHAKE, state);
+        if claims {
+            claim(key, flow);
         }
     }
+
+    #[inline(always)]
+    fn establish(&mut self, key: &TupleKey, flow: &FlowKey) {
+        // SAFETY: one byte is read.
+        if unsafe { ARMED.get(key) }.is_some_and(|tuple| tuple.forwarded != 0) {
+            claim(key, flow);
+            remember(flow);
+        }
+    }
+}
+
+/// The connection of a flow takes the tuple that let it in.
+#[inline(always)]
+fn claim(key: &TupleKey, flow: &FlowKey) {
+    let connection = TupleKey {
+        client_port: flow.remote_port,
+        ..*key
+    };
+    tuples::claim(key, &connection, clock::coarse());
 }
 
 #[inline(always)]
@@ -114,40 +133,53 @@ fn claims_on_syn() -> bool {
     settings().is_some_and(|settings| settings.claim_on_syn != 0)
 }
 
+/// How long a flow may be silent, ns.
 #[inline(always)]
-fn lifetime(flow: &FlowKey) -> u64 {
+fn lifetime(flow: &FlowKey, state: u32) -> u64 {
     match settings() {
+        _ if state == Flow::CLOSING => CLOSING,
         Some(settings) if flow.protocol == u32::from(protocol::TCP) => settings.tcp_flow_lifetime,
         Some(settings) => settings.udp_flow_lifetime,
         None => 0,
     }
 }
 
-/// How long a handshake may take, ns: six retransmissions of a SYN (`net.ipv4.tcp_syn_retries`), the
-/// last after 63 s.
-const HANDSHAKE: u64 = 64 * 1_000_000_000;
-
 /// Remembers a flow that went out.
 #[inline(always)]
 pub fn remember(key: &FlowKey) {
-    remember_for(key, lifetime(key));
+    note(key, lifetime(key, Flow::LIVE), Flow::LIVE);
+}
+
+/// A segment of a connection without a socket of this host goes out: neither its first nor, if
+/// `last`, one behind its end's FIN.
+#[inline(always)]
+pub fn goes_on(key: &FlowKey, last: bool) {
+    let closing = match FLOWS.get_ptr(key) {
+        // SAFETY: as in `flow`.
+        Some(flow) => last || unsafe { (*flow).state } == Flow::CLOSING,
+        None => last,
+    };
+    let state = if closing { Flow::CLOSING } else { Flow::LIVE };
+    note(key, lifetime(key, state), state);
 }
 
 #[inline(always)]
-fn remember_for(key: &FlowKey, lifetime: u64) {
-    let now = clock::coarse();
+fn note(key: &FlowKey, lifetime: u64, state: u32) {
+    let until = clock::coarse() + lifetime;
     if let Some(flow) = FLOWS.get_ptr_mut(key) {
         // Refreshed in place: an insert costs twenty times as much.
         // SAFETY: as in `flow`.
-        unsafe { (*flow).until = now + lifetime };
+        unsafe {
+            (*flow).until = until;
+            (*flow).state = state;
+        }
         return;
     }
+    let flow = Flow {
+        until,
+        state,
+        reserved: 0,
+    };
     // An LRU map makes room; should it fail, the flow's answers are dropped and counted.
-    let _ = FLOWS.insert(
-        key,
-        Flow {
-            until: now + lifetime,
-        },
-        0,
-    );
+    let _ = FLOWS.insert(key, flow, 0);
 }

@@ -30,16 +30,25 @@ fn count(key: &TupleKey, change: u64) {
     }
 }
 
+/// Who arms a tuple, and for what.
+pub struct Owner {
+    pub session: u64,
+    pub mode: Mode,
+    /// The daemon's socket is on this host.
+    pub local: bool,
+}
+
 /// Arms a tuple, or gives one that is armed already a new deadline and session.
 #[inline(always)]
-pub fn arm(key: &TupleKey, session: u64, mode: Mode, now: u64) -> Result<(), Refusal> {
+pub fn arm(key: &TupleKey, owner: &Owner, now: u64) -> Result<(), Refusal> {
     let lifetime = settings().map_or(0, |settings| settings.tuple_lifetime);
     let tuple = Tuple {
-        session,
+        session: owner.session,
         armed_at: now,
         until: now + lifetime,
-        mode: mode as u8,
-        reserved: [0; 7],
+        mode: owner.mode as u8,
+        forwarded: u8::from(!owner.local),
+        reserved: [0; 6],
     };
     if key.is_passive()
         && let Some(last) = LAST_ARMED.get_ptr_mut(u32::from(key.server_port))

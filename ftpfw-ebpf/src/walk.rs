@@ -101,6 +101,7 @@ fn begin(
         header.kind = Kind::Payload as u16;
         header.direction = direction as u8;
         header.number = tcp.acknowledgment;
+        header.detail = u8::from(!fresh.local);
         tcp
     };
     let mut walk = Walk {

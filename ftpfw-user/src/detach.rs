@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use crate::{
     agent::api,
     cli::DetachArgs,
-    kernel::{PinDir, detach, requirements},
+    kernel::{Maps, PinDir, detach, requirements},
     run::refuse_while_locked,
 };
 
@@ -45,5 +45,6 @@ fn one(pins: &PinDir, name: &str) -> anyhow::Result<bool> {
         return detach::everything(pins);
     }
     detach::interface(interface)?;
+    Maps::open(pins)?.nics()?.release(interface.index)?;
     Ok(true)
 }

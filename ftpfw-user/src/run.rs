@@ -8,7 +8,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tracing::{debug, info, warn};
 
 use crate::{
-    agent::{Agent, StopSignals, api::Socket},
+    agent::{Agent, StopSignals, api::Socket, interfaces::Interfaces},
     cli::RunArgs,
     config::Config,
     kernel::{
@@ -16,7 +16,9 @@ use crate::{
         attach::{self, Attached, Rollback},
         detach,
         lock::PinLock,
-        nic, requirements,
+        nic,
+        pins::AttachedMode,
+        requirements,
     },
     listeners,
 };
@@ -38,7 +40,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let _lock = lock(&pins)?;
     let mut rollback = Rollback::begin(&pins);
     let socket = Socket::bind(&config.socket)?;
-    attach::refuse_foreign(&pins, &config.interfaces).await?;
+    attach::refuse_unfit(&pins, &config.interfaces).await?;
     // Under adopted state they have been unreachable all the time.
     if !pins.in_use() {
         warn_of_listeners(&config);
@@ -56,10 +58,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     )?;
     let agent = Agent::new(&kernel, &pins, config.settings, socket)?;
     rollback.keep();
-    announce(&config, &attached);
+    announce(&config, &attached).await?;
+    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces, config.mode);
     // Should the agent fail, the filter stays: nothing fails open, and the next run adopts it.
     agent
-        .serve(&mut stop)
+        .serve(interfaces, &mut stop)
         .await
         .context("the agent failed; the filter stays attached")?;
     leave(&config, &pins)
@@ -133,14 +136,20 @@ fn forward_messages(kernel: &mut Kernel) {
     }
 }
 
-fn announce(config: &Config, attached: &[Attached]) {
+async fn announce(config: &Config, attached: &[Attached]) -> anyhow::Result<()> {
     for Attached { interface, mode } in attached {
         info!("{}: attached in {} mode", interface.name, mode.name());
+        if *mode == AttachedMode::Native
+            && let Some(cost) = nic::cost_of_native(interface).await?
+        {
+            warn!("{}: {cost}", interface.name);
+        }
     }
     if config.settings.dry_run != 0 {
         warn!("dry run: nothing is dropped");
     }
     info!("ready");
+    Ok(())
 }
 
 fn leave(config: &Config, pins: &PinDir) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use ftpfw_common::{
 };
 use ftpfw_user::kernel::{
     Kernel, LoadOptions,
-    tuples::{Arming, Tuples},
+    tuples::{Arming, Owner, Tuples},
 };
 
 const CLIENT: Address = Address::v4([192, 0, 2, 7]);
@@ -34,12 +34,16 @@ fn the_count_follows_the_tuples() {
 
     assert_eq!(entry(&tuples), (0, protected));
     assert_eq!(
-        tuples.arm(key, 1, Mode::Passive, MINUTE).unwrap(),
+        tuples
+            .arm(key, Owner::new(1, Mode::Passive), MINUTE)
+            .unwrap(),
         Arming::New
     );
     assert_eq!(entry(&tuples), (1, protected));
     assert_eq!(
-        tuples.arm(key, 2, Mode::Passive, MINUTE).unwrap(),
+        tuples
+            .arm(key, Owner::new(2, Mode::Passive), MINUTE)
+            .unwrap(),
         Arming::Renewed
     );
     assert_eq!(entry(&tuples), (1, protected), "the same tuple counts once");
@@ -63,7 +67,9 @@ fn the_count_follows_the_tuples() {
 fn active_tuples_are_not_counted() {
     let (_kernel, mut tuples) = kernel();
     let key = TupleKey::active(CLIENT, PORT, SERVER);
-    tuples.arm(key, 1, Mode::Active, MINUTE).unwrap();
+    tuples
+        .arm(key, Owner::new(1, Mode::Active), MINUTE)
+        .unwrap();
     assert_eq!(tuples.ports().get(PORT).armed(), 0);
     assert!(tuples.withdraw(&key).unwrap());
 }
@@ -74,8 +80,12 @@ fn only_what_expired_is_collected() {
     let (_kernel, mut tuples) = kernel();
     let live = TupleKey::passive(CLIENT, SERVER, PORT);
     let expired = TupleKey::passive(CLIENT, SERVER, PORT + 1);
-    tuples.arm(live, 1, Mode::Passive, MINUTE).unwrap();
-    tuples.arm(expired, 1, Mode::Passive, 1).unwrap();
+    tuples
+        .arm(live, Owner::new(1, Mode::Passive), MINUTE)
+        .unwrap();
+    tuples
+        .arm(expired, Owner::new(1, Mode::Passive), 1)
+        .unwrap();
     // So close to its deadline, the same tuple may be armed again at any moment.
     assert_eq!(tuples.collect_expired().unwrap(), []);
     std::thread::sleep(std::time::Duration::from_millis(1100));
@@ -98,13 +108,19 @@ fn a_full_map_refuses_and_counts_nothing() {
         let [a, b, c, d] = n.to_be_bytes();
         TupleKey::passive(Address::v4([10 + a, b, c, d]), SERVER, PORT)
     };
-    let armed = (0..200_000)
-        .take_while(|n| tuples.arm(key(*n), 1, Mode::Passive, MINUTE).unwrap() == Arming::New);
+    let armed = (0..200_000).take_while(|n| {
+        tuples
+            .arm(key(*n), Owner::new(1, Mode::Passive), MINUTE)
+            .unwrap()
+            == Arming::New
+    });
     let armed = u32::try_from(armed.count()).unwrap();
     assert!((60_000..200_000).contains(&armed), "{armed}");
     assert_eq!(tuples.ports().get(PORT).armed(), armed);
     assert_eq!(
-        tuples.arm(key(0), 2, Mode::Passive, MINUTE).unwrap(),
+        tuples
+            .arm(key(0), Owner::new(2, Mode::Passive), MINUTE)
+            .unwrap(),
         Arming::Renewed
     );
 }

@@ -1,5 +1,6 @@
 //! ftpfw itself, running in a server's namespace with pins and a socket of its own.
 
+use std::env;
 use std::fs::{self, File};
 use std::process::{Child, ExitStatus};
 use std::thread;
@@ -13,6 +14,12 @@ use crate::place::Place;
 use crate::report::{Event, Session, Stats, Tuple};
 use crate::wait;
 
+/// The mode in which this run of the tests attaches the filter.
+#[must_use]
+pub fn mode() -> String {
+    env::var("FTPFW_MODE").unwrap_or_else(|_| "native".to_owned())
+}
+
 /// A running `ftpfw run`. On drop it is stopped, checked for what it leaves behind (a panic if there
 /// is anything), and its log printed; who wants none of this calls [`Firewall::stop`].
 #[derive(Debug)]
@@ -23,7 +30,8 @@ pub struct Firewall {
 }
 
 impl Firewall {
-    /// Starts `ftpfw run -i eth0 EXTRA…` in the host's namespace and waits until it is ready.
+    /// Starts `ftpfw run -i eth0 --mode MODE EXTRA…` in the host's namespace and waits until it is
+    /// ready. The mode is that of the variable `FTPFW_MODE`; `native` without it, or what EXTRA says.
     ///
     /// # Errors
     /// When it is not built or ends before it is ready; the error has its log.
@@ -37,7 +45,12 @@ impl Firewall {
     /// As [`Firewall::start`].
     pub fn start_at(place: Place, extra: &[&str]) -> Result<Self> {
         let log = File::create(place.log_path())?;
-        let words = [["run", "-i", "eth0"].as_slice(), extra].concat();
+        let mode = mode();
+        let mut words = vec!["run", "-i", "eth0"];
+        if !extra.contains(&"--mode") {
+            words.extend(["--mode", &mode]);
+        }
+        words.extend(extra);
         let child = place
             .command(&words)
             .stdout(log.try_clone()?)

@@ -23,7 +23,10 @@ use ftpfw_tests::report::Tuple;
 use ftpfw_tests::scene::{LOGIN, OTHER, PORT, Scene};
 use ftpfw_tests::scripted::{Talk, heard};
 use ftpfw_tests::wait;
-use ftpfw_user::kernel::{Maps, PinDir, tuples::Arming};
+use ftpfw_user::kernel::{
+    Maps, PinDir,
+    tuples::{Arming, Owner},
+};
 use rustix::net::sockopt::set_socket_linger;
 
 const HOUR: u64 = 3_600_000_000_000;
@@ -187,7 +190,7 @@ fn a40_tuples_full() -> Result<()> {
     });
     let mut filled = Vec::new();
     for key in others {
-        if tuples.arm(key, 0, Mode::Manual, HOUR)? == Arming::Full {
+        if tuples.arm(key, Owner::new(0, Mode::Manual), HOUR)? == Arming::Full {
             break;
         }
         filled.push(key);

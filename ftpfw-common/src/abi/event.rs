@@ -14,7 +14,8 @@ pub enum Kind {
     /// A session was born. `number`: 1 if it was met in the middle.
     Opened = 1,
     /// Bytes that the follower accepted: `sequence` of the first, `length` bytes behind the header.
-    /// `number`: what their segment acknowledged.
+    /// `number`: what their segment acknowledged; `detail`: 1 for the server's, if the daemon is behind
+    /// this host.
     Payload = 2,
     /// The kernel resynchronised: bytes before `sequence` are lost to it.
     Gap = 3,

@@ -29,6 +29,9 @@ pub mod maps {
     pub const FLOWS: &str = "FLOWS";
     /// `Hash<PairKey, u64>`: number of live opaque sessions of a client on a server address.
     pub const OPAQUE: &str = "OPAQUE";
+    /// `Array<u32, u32>`, 65,536 entries: the [`crate::reason::Nic`] of a protected interface, by the
+    /// low 16 bits of its index; 0 for any other.
+    pub const NICS: &str = "NICS";
     /// `PerCpuArray<u32, u64>`: counters, indexed by [`crate::reason::Counter`].
     pub const COUNTERS: &str = "COUNTERS";
     /// `Array<u32, Settings>`, one entry.
@@ -43,6 +46,10 @@ pub mod maps {
 pub mod programs {
     /// XDP, ingress: the filter.
     pub const INGRESS: &str = "ingress";
+    /// The same for kernels, before 5.18, that have no frames of several buffers.
+    pub const INGRESS_LINEAR: &str = "ingress_linear";
+    /// TC, ingress: the filter, and behind it what `commands` does.
+    pub const GUARD: &str = "guard";
     /// TC, ingress: follows client bytes.
     pub const COMMANDS: &str = "commands";
     /// TC, egress: follows server bytes, watches outgoing connections.

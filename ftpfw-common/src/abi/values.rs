@@ -58,8 +58,11 @@ pub struct Tuple {
     pub until: u64,
     /// [`Mode`] as a byte.
     pub mode: u8,
+    /// 1: the daemon is behind this host, in a container: no socket of ours will tell that the
+    /// connection is established.
+    pub forwarded: u8,
     /// Always 0.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
 /// What the filter knows of one local port: policy and armed count in one word. One lookup answers
@@ -113,6 +116,19 @@ impl PortEntry {
 pub struct Flow {
     /// Packets of the flow pass until then, ns of `CLOCK_MONOTONIC`.
     pub until: u64,
+    /// One of the constants below.
+    pub state: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+impl Flow {
+    /// It went out, or its handshake is complete.
+    pub const LIVE: u32 = 0;
+    /// A SYN was let through by a tuple, and the client has not gone on yet.
+    pub const HANDSHAKE: u32 = 1;
+    /// The end behind this host has sent its FIN.
+    pub const CLOSING: u32 = 2;
 }
 
 /// One control connection.

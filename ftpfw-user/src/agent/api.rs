@@ -127,7 +127,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn stats(State(shared): State<Arc<Shared>>) -> Response {
-    answer(read::stats(&shared.maps, &shared.pins))
+    answer(read::stats(&shared.maps, &shared.pins, None))
 }
 
 async fn tuples(State(shared): State<Arc<Shared>>) -> Response {

@@ -11,6 +11,7 @@ use ftpfw_common::{
 use tracing::Level;
 
 use super::agreement::Disagreement;
+use crate::kernel::pins::AttachedMode;
 
 /// Something happened, to a session or to the agent itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,14 @@ pub enum Happening {
     Gap,
     /// Commands that were read already, and that the server's TCP threw away.
     Rewound,
+    /// A protected interface was deleted, or moved to another network namespace.
+    InterfaceGone { name: String },
+    /// An interface that is to be protected came (back), and is.
+    InterfaceAttached { name: String, mode: AttachedMode },
+    /// A protected interface has another name; it stays protected.
+    InterfaceRenamed { from: String, to: String },
+    /// An interface that is to be protected came (back), and cannot be.
+    InterfaceUnprotected { name: String, error: String },
 }
 
 impl Event {
@@ -130,6 +139,10 @@ impl Happening {
             Self::EventsLost { .. } => "events-lost",
             Self::Gap => "gap",
             Self::Rewound => "rewound",
+            Self::InterfaceGone { .. } => "interface-gone",
+            Self::InterfaceAttached { .. } => "interface-attached",
+            Self::InterfaceRenamed { .. } => "interface-renamed",
+            Self::InterfaceUnprotected { .. } => "interface-unprotected",
         }
     }
 
@@ -137,11 +150,13 @@ impl Happening {
     #[must_use]
     pub const fn level(&self) -> Level {
         match self {
-            Self::Disagreement(_) => Level::ERROR,
+            Self::Disagreement(_) | Self::InterfaceUnprotected { .. } => Level::ERROR,
             Self::Refused { .. }
             | Self::BounceOut
             | Self::Contradiction
-            | Self::EventsLost { .. } => Level::WARN,
+            | Self::EventsLost { .. }
+            | Self::InterfaceGone { .. }
+            | Self::InterfaceRenamed { .. } => Level::WARN,
             Self::Gap | Self::Rewound => Level::DEBUG,
             _ => Level::INFO,
         }

@@ -171,7 +171,7 @@ impl Follower {
             let Some(opener) = &mut self.opener else {
                 continue;
             };
-            match opener.conclude(&mut self.tuples, id, &key, conclusion) {
+            match opener.conclude(&mut self.tuples, id, &key, session.forwarded, conclusion) {
                 Ok(done) => done.into_iter().for_each(|done| {
                     tell(match done {
                         Happening::Refused { refusal, .. } => refused(session, refusal),

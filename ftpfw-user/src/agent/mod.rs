@@ -6,6 +6,7 @@ mod event;
 mod follow;
 mod foreign;
 mod history;
+pub mod interfaces;
 mod journal;
 pub(crate) mod lines;
 mod narrate;
@@ -34,6 +35,7 @@ use api::Socket;
 use event::{Event, Happening};
 use follow::Follower;
 use foreign::Foreign;
+use interfaces::Interfaces;
 use journal::Journal;
 use opener::Opener;
 use stream::EventStream;
@@ -120,18 +122,23 @@ impl Agent {
         })
     }
 
-    /// Serves until a signal asks for the end.
+    /// Serves, and looks after the interfaces, until a signal asks for the end.
     ///
     /// # Errors
     ///
     /// When a part fails that the agent is of no use without.
-    pub async fn serve(mut self, stop: &mut StopSignals) -> anyhow::Result<()> {
+    pub async fn serve(
+        mut self,
+        interfaces: Interfaces,
+        stop: &mut StopSignals,
+    ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let tuples = shared.maps.tuples()?;
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
             () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
+            result = interfaces.watch(&shared.journal) => result,
             () = stop.wait() => Ok(()),
         }
     }

@@ -63,6 +63,16 @@ fn what(event: &Event) -> String {
         }
         Happening::Gap => "control bytes lost; on from the next line".to_owned(),
         Happening::Rewound => "TCP threw away commands that were read already".to_owned(),
+        Happening::InterfaceGone { name } => format!("{name} is gone"),
+        Happening::InterfaceAttached { name, mode } => {
+            format!("{name}: attached in {} mode", mode.name())
+        }
+        Happening::InterfaceRenamed { from, to } => {
+            format!("{from} is called {to} now, and stays protected")
+        }
+        Happening::InterfaceUnprotected { name, error } => {
+            format!("{name} is there and NOT protected: {error}")
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use ftpfw_common::{
 };
 
 use super::event::Happening;
-use crate::kernel::tuples::{Arming, Tuples};
+use crate::kernel::tuples::{Arming, Owner, Tuples};
 
 /// What a session has armed and may have to withdraw: one tuple of each kind at most.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,11 +60,20 @@ impl Opener {
         tuples: &mut Tuples,
         id: u64,
         key: &SessionKey,
+        forwarded: bool,
         conclusion: Conclusion,
     ) -> Result<Vec<Happening>, MapError> {
         match conclusion {
-            Conclusion::ArmPassive { port, .. } => self.arm(tuples, id, key, Mode::Passive, port),
-            Conclusion::ArmActive { port, .. } => self.arm(tuples, id, key, Mode::Active, port),
+            Conclusion::ArmPassive { port, .. } => {
+                let owner = Owner {
+                    forwarded,
+                    ..Owner::new(id, Mode::Passive)
+                };
+                self.arm(tuples, owner, key, port)
+            }
+            Conclusion::ArmActive { port, .. } => {
+                self.arm(tuples, Owner::new(id, Mode::Active), key, port)
+            }
             Conclusion::WithdrawActive { port } => {
                 let held = self.held.entry(id).or_default();
                 held.active = held.active.filter(|active| *active != port);
@@ -111,11 +120,11 @@ impl Opener {
     fn arm(
         &mut self,
         tuples: &mut Tuples,
-        id: u64,
+        owner: Owner,
         key: &SessionKey,
-        mode: Mode,
         port: u16,
     ) -> Result<Vec<Happening>, MapError> {
+        let (id, mode) = (owner.session, owner.mode);
         let policy = tuples.ports().get(port).policy();
         let closed = policy & bits::PROTECTED_TCP != 0 && policy & bits::OPEN_TCP == 0;
         if mode == Mode::Passive && !closed {
@@ -125,7 +134,7 @@ impl Opener {
             return Ok(vec![refused(Refusal::ForeignListener)]);
         }
         let mut done = self.withdraw(tuples, id, key, Cause::Replaced)?;
-        let armed = tuples.arm(tuple(key, mode, port), id, mode, self.lifetime)?;
+        let armed = tuples.arm(tuple(key, mode, port), owner, self.lifetime)?;
         if armed == Arming::Full {
             done.push(refused(Refusal::TuplesFull));
             return Ok(done);

@@ -30,6 +30,8 @@ pub struct Session {
     pub born_at: u64,
     /// Met in the middle.
     pub adopted: bool,
+    /// The daemon is behind this host, in a container.
+    pub forwarded: bool,
     /// Who is logged in; escaped.
     pub user: Option<String>,
     /// Escaped, secrets masked.
@@ -64,6 +66,7 @@ impl Session {
             key,
             born_at,
             adopted,
+            forwarded: false,
             user: None,
             last_command: None,
             transfers: 0,
@@ -138,6 +141,7 @@ impl Session {
         let engine = &mut self.engine;
         if direction == Direction::Server {
             engine.acknowledge(Sequence(record.header.number));
+            self.forwarded = record.header.detail != 0;
         }
         engine.take(
             direction,

@@ -1,13 +1,28 @@
-//! Making room: tuples that expired untouched, sessions whose end was lost.
+//! Making room: tuples that expired untouched, sessions whose end was lost, data connections of
+//! daemons behind this host, whose end no socket tells.
 
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 
-use ftpfw_common::abi::event::Cause;
+use ftpfw_common::{
+    abi::{
+        event::Cause,
+        keys::{FlowKey, SessionKey},
+        values::Mode,
+    },
+    packet::protocol,
+};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
-use super::{event::Event, follow::Follower, journal::Journal};
-use crate::kernel::{Maps, clock, tuples::Tuples};
+use super::{
+    event::{Event, Happening},
+    follow::Follower,
+    journal::Journal,
+};
+use crate::kernel::{
+    Maps, Wire, clock,
+    tuples::{self, Tuples},
+};
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// Ticks between two comparisons with the kernel's sessions.
@@ -26,6 +41,9 @@ pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, 
             && let Err(error) = forget_ended(maps, follower)
         {
             error!("cannot read the map of sessions: {error:#}");
+        }
+        if let Err(error) = finish_silent(maps, journal) {
+            error!("cannot read the map of claimed tuples: {error:#}");
         }
     }
 }
@@ -50,5 +68,42 @@ fn forget_ended(maps: &Maps, follower: &Mutex<Follower>) -> anyhow::Result<()> {
         .map(|(_, session)| session.id)
         .collect();
     super::lock(follower).retain_live(&live, before);
+    Ok(())
+}
+
+/// A claimed tuple of a daemon behind this host lives as long as its flow.
+fn finish_silent(maps: &Maps, journal: &Journal) -> anyhow::Result<()> {
+    let (mut claimed, flows) = (maps.claimed()?, maps.flows()?);
+    let now = clock::now();
+    for (key, tuple) in tuples::entries(&claimed)? {
+        if tuple.forwarded == 0 {
+            continue;
+        }
+        let flow = FlowKey {
+            remote: key.client,
+            local: key.server,
+            remote_port: key.client_port,
+            local_port: key.server_port,
+            protocol: u32::from(protocol::TCP),
+        };
+        if flows.get(&Wire(flow), 0).is_ok_and(|it| it.0.until > now) {
+            continue;
+        }
+        if claimed.remove(&Wire(key)).is_ok() {
+            let connection = SessionKey {
+                client: key.client,
+                server: key.server,
+                client_port: key.client_port,
+                server_port: key.server_port,
+            };
+            let mode = Mode::from_u8(tuple.mode).unwrap_or(Mode::Passive);
+            let event = Event {
+                session: tuple.session,
+                key: Some(connection),
+                what: Happening::Finished { mode },
+            };
+            journal.tell(now, event);
+        }
+    }
     Ok(())
 }

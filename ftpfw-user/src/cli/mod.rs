@@ -41,7 +41,7 @@ pub enum Command {
     /// List what is in the maps.
     List(ListArgs),
     /// Verdicts by reason, negotiations, losses.
-    Stats(QueryArgs),
+    Stats(StatsArgs),
     /// What happened, a line (or a JSON object) each: negotiations, transfers, refusals with their line.
     Events(EventsArgs),
     /// The same filter and engine over a capture; reads only, needs no privilege.
@@ -70,6 +70,17 @@ pub struct QueryArgs {
     /// JSON instead of tables.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ftpfw stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Only the verdicts on packets of this interface.
+    #[arg(short, long, value_name = "IFACE")]
+    pub interface: Option<String>,
+    /// Where and how.
+    #[command(flatten)]
+    pub query: QueryArgs,
 }
 
 /// `ftpfw list`.

@@ -22,7 +22,7 @@ pub struct Config {
     /// What goes into the map `SETTINGS`.
     pub settings: Settings,
     /// Where the filter is to run.
-    pub mode: XdpChoice,
+    pub mode: FilterChoice,
     /// Leave everything attached at the end.
     pub keep_attached: bool,
     /// Directory of pins.
@@ -31,15 +31,17 @@ pub struct Config {
     pub socket: PathBuf,
 }
 
-/// Which XDP mode is acceptable.
+/// Where the filter may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpChoice {
-    /// Native; where the driver cannot, generic.
+pub enum FilterChoice {
+    /// As native XDP; where the driver cannot, as generic XDP.
     Auto,
     /// Native or nothing.
     Native,
     /// Generic.
     Generic,
+    /// At TC ingress.
+    Tc,
 }
 
 /// Why the arguments make no configuration: the user's mistake, exit code 2.
@@ -94,7 +96,7 @@ impl Config {
 
 /// The mode, once it is clear that nothing is asked for that does not exist yet: a firewall that
 /// silently ignores a flag is worse than one that lacks it.
-fn supported(args: &RunArgs) -> Result<XdpChoice, UsageError> {
+fn supported(args: &RunArgs) -> Result<FilterChoice, UsageError> {
     let not_built = |flag: &str| Err(UsageError(format!("{flag} is not built yet: leave it out")));
     if args.config.is_some() {
         return not_built("--config");
@@ -108,10 +110,10 @@ fn supported(args: &RunArgs) -> Result<XdpChoice, UsageError> {
         Some(FtpsArg::Deny) | None => {}
     }
     match args.mode {
-        ModeArg::Tc => not_built("--mode tc"),
-        ModeArg::Auto => Ok(XdpChoice::Auto),
-        ModeArg::Native => Ok(XdpChoice::Native),
-        ModeArg::Generic => Ok(XdpChoice::Generic),
+        ModeArg::Tc => Ok(FilterChoice::Tc),
+        ModeArg::Auto => Ok(FilterChoice::Auto),
+        ModeArg::Native => Ok(FilterChoice::Native),
+        ModeArg::Generic => Ok(FilterChoice::Generic),
     }
 }
 
@@ -147,7 +149,7 @@ mod tests {
                 last: 65535
             }]
         );
-        assert_eq!(config.mode, XdpChoice::Auto);
+        assert_eq!(config.mode, FilterChoice::Auto);
         assert!(config.ports.protect_udp && !config.keep_attached);
     }
 
@@ -156,7 +158,7 @@ mod tests {
         let config = resolve("-i lo --opener agent --dry-run --udp pass --mode generic").unwrap();
         assert_eq!(config.settings.inline_opener, 0);
         assert_eq!(config.settings.dry_run, 1);
-        assert_eq!(config.mode, XdpChoice::Generic);
+        assert_eq!(config.mode, FilterChoice::Generic);
         assert!(!config.ports.protect_udp);
     }
 
@@ -188,12 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_not_claimed() {
-        for flag in [
-            "--mode tc",
-            "--ftps listener",
-            "--passive-ports auto",
-            "--config f.toml",
-        ] {
+        for flag in ["--ftps listener", "--passive-ports auto", "--config f.toml"] {
             let text = error(&format!("-i lo {flag}"));
             assert!(text.contains("not built yet"), "{flag}: {text}");
         }

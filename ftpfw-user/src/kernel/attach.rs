@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use ftpfw_common::abi::policy::Settings;
 
 use super::{
-    Kernel, PinDir, detach,
-    pins::AttachedMode,
-    tc::{self, Direction},
+    Kernel, PinDir, detach, nic,
+    pins::{AttachedMode, PinnedInterface},
+    tc::{self, Role},
     tracepoint, xdp,
 };
-use crate::config::{Interface, XdpChoice};
+use crate::config::{FilterChoice, Interface};
 
 pub use super::rollback::Rollback;
 
@@ -24,13 +24,15 @@ pub struct Attached {
     pub mode: AttachedMode,
 }
 
-/// Refuses interfaces that carry another XDP program, before anything is changed.
+/// Refuses interfaces that the programs cannot read, or that carry another XDP program, before
+/// anything is changed.
 ///
 /// # Errors
 ///
-/// A sentence that names the interface and the program.
-pub async fn refuse_foreign(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
+/// A sentence that names the interface and what is wrong with it.
+pub async fn refuse_unfit(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
     for interface in interfaces {
+        nic::refuse_no_ethernet(interface).await?;
         xdp::refuse_foreign(interface, pins).await?;
     }
     Ok(())
@@ -48,40 +50,98 @@ pub fn attach(
     kernel: &mut Kernel,
     pins: &PinDir,
     interfaces: &[Interface],
-    choice: XdpChoice,
+    choice: FilterChoice,
     settings: Settings,
     rollback: &mut Rollback,
 ) -> anyhow::Result<Vec<Attached>> {
-    detach_others(pins, interfaces)?;
-    make_directories(pins, interfaces)?;
+    verify(kernel, choice)?;
+    detach_others(kernel, pins, interfaces)?;
     attach_tracepoint(kernel, pins, settings, rollback)?;
-    for interface in interfaces {
-        let links = links(pins, interface);
-        tc::attach(
-            kernel.replies()?,
-            Direction::Egress,
-            interface,
-            &links,
-            rollback,
-        )?;
-        tc::attach(
-            kernel.commands()?,
-            Direction::Ingress,
-            interface,
-            &links,
-            rollback,
-        )?;
-    }
     let mut attached = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
-        let links = links(pins, interface);
-        let mode = xdp::attach(kernel.ingress()?, choice, interface, &links, rollback)?;
-        attached.push(Attached {
-            interface: interface.clone(),
-            mode,
-        });
+        attached.push(attach_one(kernel, pins, interface, choice, rollback)?);
     }
     Ok(attached)
+}
+
+/// Has the programs verified that will be needed, before anything is changed.
+fn verify(kernel: &mut Kernel, choice: FilterChoice) -> anyhow::Result<()> {
+    kernel.sockets()?;
+    kernel.replies()?;
+    match choice {
+        FilterChoice::Tc => drop(kernel.guard()?),
+        FilterChoice::Generic => {
+            kernel.commands()?;
+            kernel.ingress(AttachedMode::Generic)?;
+        }
+        FilterChoice::Auto | FilterChoice::Native => {
+            kernel.commands()?;
+            kernel.ingress(AttachedMode::Native)?;
+        }
+    }
+    Ok(())
+}
+
+/// Attaches to one interface, or adopts the links that are pinned for it: the follower first, so
+/// that nothing is filtered that is not followed, and never a moment without the filter that was there.
+///
+/// # Errors
+///
+/// What fails first; `rollback` then takes back the rest.
+pub fn attach_one(
+    kernel: &mut Kernel,
+    pins: &PinDir,
+    interface: &Interface,
+    choice: FilterChoice,
+    rollback: &mut Rollback,
+) -> anyhow::Result<Attached> {
+    let links = links(pins, interface);
+    fs::create_dir_all(&links).with_context(|| format!("cannot make {}", links.display()))?;
+    let protected: Vec<u32> = pins.interfaces()?.iter().map(|it| it.index).collect();
+    kernel.maps().nics()?.assign(interface.index, &protected)?;
+    tc::attach(kernel.replies()?, Role::Egress, interface, &links, rollback)?;
+    let guarded = tc::filters(&links)?;
+    let by_tc = choice == FilterChoice::Tc || (choice == FilterChoice::Auto && guarded);
+    let mode = if by_tc {
+        tc::attach(kernel.guard()?, Role::Guard, interface, &links, rollback)?;
+        xdp::remove(&links)?;
+        AttachedMode::Tc
+    } else {
+        if !guarded {
+            tc::attach(
+                kernel.commands()?,
+                Role::Ingress,
+                interface,
+                &links,
+                rollback,
+            )?;
+        }
+        let mode = xdp::attach(kernel, choice, interface, &links, rollback)?;
+        if guarded {
+            tc::attach(
+                kernel.commands()?,
+                Role::Ingress,
+                interface,
+                &links,
+                rollback,
+            )?;
+        }
+        mode
+    };
+    Ok(Attached {
+        interface: interface.clone(),
+        mode,
+    })
+}
+
+/// The interface is gone: what was attached to it went with it, and the rest goes now.
+///
+/// # Errors
+///
+/// When a pin cannot be removed.
+pub fn forget(kernel: &Kernel, pinned: &PinnedInterface) -> anyhow::Result<()> {
+    detach::interface(pinned)?;
+    kernel.maps().nics()?.release(pinned.index)
 }
 
 fn links(pins: &PinDir, interface: &Interface) -> std::path::PathBuf {
@@ -90,7 +150,7 @@ fn links(pins: &PinDir, interface: &Interface) -> std::path::PathBuf {
 
 /// An earlier agent protected interfaces that this one was not asked to protect, or that are gone;
 /// one that was renamed since is still the same.
-fn detach_others(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
+fn detach_others(kernel: &Kernel, pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
     for pinned in pins.interfaces()? {
         let wanted = interfaces
             .iter()
@@ -102,19 +162,10 @@ fn detach_others(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> 
                     .with_context(|| format!("cannot rename {}", pinned.links.display()))?;
             }
             None => {
-                detach::interface(&pinned)?;
+                forget(kernel, &pinned)?;
                 tracing::info!("{}: detached, no longer asked for", pinned.name);
             }
         }
-    }
-    Ok(())
-}
-
-fn make_directories(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
-    for interface in interfaces {
-        let directory = links(pins, interface);
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
     }
     Ok(())
 }

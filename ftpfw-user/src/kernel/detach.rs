@@ -44,8 +44,8 @@ pub fn interface(interface: &PinnedInterface) -> anyhow::Result<()> {
     let directory = &interface.links;
     let mut links = pins::list(directory)?;
     let is_filter = |link: &Path| {
-        link.file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"xdp"))
+        let name = link.file_name().and_then(|name| name.to_str());
+        name.and_then(pins::filter_of).is_some()
     };
     links.sort_by_key(|link| !is_filter(link));
     links.iter().try_for_each(|link| remove_link(link))?;

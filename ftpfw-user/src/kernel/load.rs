@@ -8,7 +8,7 @@ use aya::{
 };
 use ftpfw_common::abi::{self, policy::Settings, sockets};
 
-use super::{Maps, PinDir, Wire, btf, detach};
+use super::{Maps, PinDir, Wire, btf, detach, pins::AttachedMode};
 use crate::config::PortPolicy;
 
 /// The programs, compiled by the build script.
@@ -47,26 +47,30 @@ impl Default for LoadOptions {
 pub struct Kernel {
     object: Ebpf,
     maps: Maps,
+    /// The kernel is believed to have XDP frames of several buffers.
+    frags: bool,
 }
 
 impl Kernel {
-    /// Loads the object and verifies all programs; policy is in the maps before this returns.
+    /// Loads the object; policy is in the maps before this returns. Each program is loaded, and
+    /// verified, when it is asked for first.
     ///
     /// # Errors
     ///
-    /// When the pinned maps are of another [`abi::VERSION`], when the kernel refuses a map or a
-    /// program (with the end of the verifier's log), or for want of privileges.
+    /// When the pinned maps are of another [`abi::VERSION`], when the kernel refuses a map, or for
+    /// want of privileges.
     pub fn load(options: &LoadOptions) -> anyhow::Result<Self> {
         if let Some(pins) = &options.pin_dir {
             check_pinned(pins)?;
         }
         let mut object = parse(options)?;
-        for (name, program) in object.programs_mut() {
-            load_program(program).map_err(|error| explain(name, error))?;
-        }
         let maps = Maps::take(&mut object)?;
         maps.ports()?.set_policy(&options.ports.table());
-        let kernel = Self { object, maps };
+        let kernel = Self {
+            object,
+            maps,
+            frags: true,
+        };
         kernel.set_settings(options.settings)?;
         Ok(kernel)
     }
@@ -86,13 +90,39 @@ impl Kernel {
         Ok(self.maps.settings()?.set(0, Wire(settings), 0)?)
     }
 
-    /// The filter.
+    /// The filter, as XDP in the driver or (`AttachedMode::Generic`) in the network stack.
+    ///
+    /// Frames of several buffers are for drivers only. For a program that takes them, the network stack
+    /// of kernels up to 6.18 at least copies packets and forgets the length of their Ethernet header
+    /// (`skb_pp_cow_data` in `net/core/skbuff.c` leaves `mac_len` 0): TC programs behind it see none.
     ///
     /// # Errors
     ///
-    /// When the object has no such program; so with the other three.
-    pub fn ingress(&mut self) -> anyhow::Result<&mut Xdp> {
-        self.program(abi::programs::INGRESS)
+    /// When the kernel refuses the program, with the end of the verifier's log; so with the others.
+    pub fn ingress(&mut self, mode: AttachedMode) -> anyhow::Result<&mut Xdp> {
+        const FRAGS: &str = abi::programs::INGRESS;
+        const LINEAR: &str = abi::programs::INGRESS_LINEAR;
+        if mode != AttachedMode::Native {
+            return self.program(LINEAR);
+        }
+        if self.frags
+            && let Err(error) = self.loaded(FRAGS)
+        {
+            // Before 5.18. If it is for another reason, the second one fails too.
+            tracing::debug!("{error:#}");
+            self.frags = false;
+            self.loaded(LINEAR).map_err(|_| error)?;
+        }
+        self.program(if self.frags { FRAGS } else { LINEAR })
+    }
+
+    /// The filter at TC ingress, with the follower of client bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ingress`].
+    pub fn guard(&mut self) -> anyhow::Result<&mut SchedClassifier> {
+        self.program(abi::programs::GUARD)
     }
 
     /// The follower of client bytes.
@@ -131,11 +161,20 @@ impl Kernel {
     where
         &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
     {
-        self.object
-            .program_mut(name)
-            .with_context(|| format!("the eBPF object has no program {name}"))?
+        self.loaded(name)?
             .try_into()
             .with_context(|| format!("program {name} of the eBPF object is of another type"))
+    }
+
+    fn loaded(&mut self, name: &str) -> anyhow::Result<&mut Program> {
+        let program = self
+            .object
+            .program_mut(name)
+            .with_context(|| format!("the eBPF object has no program {name}"))?;
+        if program.fd().is_err() {
+            load_program(program).map_err(|error| explain(name, error))?;
+        }
+        Ok(program)
     }
 }
 

@@ -10,16 +10,18 @@ use aya::{
 use ftpfw_common::{
     abi::{
         self,
+        keys::FlowKey,
         keys::{SessionKey, TupleKey},
         policy::Settings,
-        values::{Session, Tuple},
+        values::{Flow, Session, Tuple},
     },
-    reason::Counter,
+    reason::{Counter, Nic},
 };
 use zerocopy::FromBytes as _;
 
 use super::{
     Wire,
+    nics::Nics,
     pins::PinDir,
     ports::Ports,
     tuples::{self, TupleMap, Tuples},
@@ -32,6 +34,9 @@ pub(super) const ITERATION_LIMIT: usize = 1 << 20;
 /// A session is copied out of its map as bytes: its atomics make it no plain value.
 type SessionBytes = [u8; size_of::<Session>()];
 
+/// The map of flows.
+pub type FlowMap = BpfHashMap<MapData, Wire<FlowKey>, Wire<Flow>>;
+
 /// The maps that user space works with.
 ///
 /// Views are typed handles of their own (a duplicated descriptor each), so that the sweeper, the
@@ -42,7 +47,7 @@ pub struct Maps {
 }
 
 /// What is pinned: all that outlives an agent.
-pub(super) const PINNED: [&str; 11] = [
+pub(super) const PINNED: [&str; 12] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -51,19 +56,22 @@ pub(super) const PINNED: [&str; 11] = [
     abi::maps::FLOWS,
     abi::maps::OPAQUE,
     abi::maps::COUNTERS,
+    abi::maps::NICS,
     abi::maps::SETTINGS,
     abi::maps::LAST_SESSION,
     abi::maps::EVENTS,
 ];
 
 /// What user space reads or writes.
-const OPENED: [&str; 8] = [
+const OPENED: [&str; 10] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
     abi::maps::LAST_ARMED,
     abi::maps::SESSIONS,
+    abi::maps::FLOWS,
     abi::maps::COUNTERS,
+    abi::maps::NICS,
     abi::maps::SETTINGS,
     abi::maps::EVENTS,
 ];
@@ -213,6 +221,27 @@ impl Maps {
         Ok(found.into_iter().collect())
     }
 
+    /// Which interface has which counters.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn nics(&self) -> anyhow::Result<Nics> {
+        Ok(Nics::new(
+            self.view(abi::maps::NICS)?,
+            self.view(abi::maps::COUNTERS)?,
+        ))
+    }
+
+    /// `FLOWS`, for reading.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn flows(&self) -> anyhow::Result<FlowMap> {
+        self.view(abi::maps::FLOWS)
+    }
+
     /// All counters at this moment.
     ///
     /// # Errors
@@ -238,13 +267,13 @@ impl Maps {
 pub struct CounterMap(PerCpuArray<MapData, u64>);
 
 impl CounterMap {
-    /// One counter, summed over CPUs.
+    /// One counter that is not counted by interface, summed over CPUs.
     ///
     /// # Errors
     ///
     /// Those of the map.
     pub fn get(&self, counter: Counter) -> Result<u64, MapError> {
-        self.sum(counter.index())
+        self.sum(counter.index(Nic(0)))
     }
 
     fn sum(&self, index: u32) -> Result<u64, MapError> {
@@ -257,10 +286,20 @@ impl CounterMap {
 pub struct Counters(Vec<u64>);
 
 impl Counters {
-    /// The value of one.
+    /// The value of one, over all interfaces.
     #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {
-        self.0.get(counter.index() as usize).copied().unwrap_or(0)
+        let nics = if counter.is_by_nic() { Nic::COUNT } else { 1 };
+        (0..nics).map(|nic| self.of(counter, Nic(nic))).sum()
+    }
+
+    /// The value of one that is counted by interface.
+    #[must_use]
+    pub fn of(&self, counter: Counter, nic: Nic) -> u64 {
+        self.0
+            .get(counter.index(nic) as usize)
+            .copied()
+            .unwrap_or(0)
     }
 }
 

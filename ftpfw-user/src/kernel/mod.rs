@@ -8,6 +8,7 @@ mod link;
 pub mod lock;
 pub mod maps;
 pub mod nic;
+pub mod nics;
 pub mod pins;
 pub mod ports;
 pub mod requirements;

@@ -2,9 +2,11 @@
 
 use std::{fs, path::Path};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo};
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage,
+};
 
 use crate::config::Interface;
 
@@ -12,8 +14,8 @@ use crate::config::Interface;
 /// left the checksum of to its NIC.
 const PARAVIRTUAL: [&str; 4] = ["virtio_net", "vif", "xen_netfront", "hv_netvsc"];
 
-/// The attributes of an interface; none if it is gone.
-pub(super) async fn attributes(index: u32) -> anyhow::Result<Vec<LinkAttribute>> {
+/// An interface as netlink has it; `None` if it is gone.
+async fn link(index: u32) -> anyhow::Result<Option<LinkMessage>> {
     let (connection, handle, _) = rtnetlink::new_connection().context("cannot open netlink")?;
     let connection = tokio::spawn(connection);
     let link = handle
@@ -24,8 +26,55 @@ pub(super) async fn attributes(index: u32) -> anyhow::Result<Vec<LinkAttribute>>
         .try_next()
         .await;
     connection.abort();
-    let link = link.context("cannot ask netlink for the interface")?;
-    Ok(link.map(|link| link.attributes).unwrap_or_default())
+    link.context("cannot ask netlink for the interface")
+}
+
+/// The attributes of an interface; none if it is gone.
+pub(super) async fn attributes(index: u32) -> anyhow::Result<Vec<LinkAttribute>> {
+    Ok(link(index)
+        .await?
+        .map(|link| link.attributes)
+        .unwrap_or_default())
+}
+
+/// Refuses an interface whose packets have no Ethernet header (a tunnel, PPP): the programs would
+/// take them for something that is not IP, and let everything through.
+///
+/// # Errors
+///
+/// A sentence that names the interface.
+pub(super) async fn refuse_no_ethernet(interface: &Interface) -> anyhow::Result<()> {
+    let layer = link(interface.index)
+        .await?
+        .map(|link| link.header.link_layer_type);
+    match layer {
+        // The loopback's packets have one too.
+        Some(LinkLayerType::Ether | LinkLayerType::Loopback) | None => Ok(()),
+        Some(other) => bail!(
+            "{} is no Ethernet interface but {other:?}: ftpfw can only protect Ethernet, \
+             so protect the one that its packets come in by",
+            interface.name
+        ),
+    }
+}
+
+/// What kind of virtual device an interface is; `None` for hardware, and for what a driver of a
+/// hypervisor's makes.
+///
+/// # Errors
+///
+/// When netlink does not answer.
+pub(super) async fn kind(interface: &Interface) -> anyhow::Result<Option<InfoKind>> {
+    let attributes = attributes(interface.index).await?;
+    Ok(attributes
+        .into_iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::LinkInfo(infos) => infos.into_iter().find_map(|info| match info {
+                LinkInfo::Kind(kind) => Some(kind),
+                _ => None,
+            }),
+            _ => None,
+        }))
 }
 
 /// Whether one of the interfaces may receive segments whose checksum nobody has computed
@@ -37,18 +86,27 @@ pub(super) async fn attributes(index: u32) -> anyhow::Result<Vec<LinkAttribute>>
 /// When netlink does not answer.
 pub async fn partial_checksums(interfaces: &[Interface]) -> anyhow::Result<bool> {
     for interface in interfaces {
-        let attributes = attributes(interface.index).await?;
-        let is_virtual = attributes.iter().any(|attribute| match attribute {
-            LinkAttribute::LinkInfo(infos) => {
-                infos.iter().any(|info| matches!(info, LinkInfo::Kind(_)))
-            }
-            _ => false,
-        });
-        if is_virtual || is_paravirtual(&interface.name) {
+        if kind(interface).await?.is_some() || is_paravirtual(&interface.name) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// What native XDP costs on this interface, if it costs something that mode `tc` does not.
+///
+/// # Errors
+///
+/// When netlink does not answer.
+pub async fn cost_of_native(interface: &Interface) -> anyhow::Result<Option<&'static str>> {
+    Ok(match kind(interface).await? {
+        Some(InfoKind::Veth) => Some(
+            "native XDP on a veth stops the super-packets of whoever sends to it, which slows bulk \
+             uploads down several times over; `--mode tc` does not, and takes longer for a packet \
+             that is dropped",
+        ),
+        _ => None,
+    })
 }
 
 fn is_paravirtual(name: &str) -> bool {

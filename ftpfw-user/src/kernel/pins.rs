@@ -5,6 +5,7 @@
 //! PIN_DIR/links/sockets                      link of the tracepoint
 //! PIN_DIR/links/2-eth0/xdp-native            link of the filter on eth0, interface 2
 //! PIN_DIR/links/2-eth0/tcx-egress            links of the follower
+//! PIN_DIR/links/3-eth1/tcx-guard             link of filter and follower, in mode tc
 //! ```
 //!
 //! A bpffs reserves the dot in names, an interface (`eth0.100`) does not: it is written `%2e`.
@@ -23,13 +24,15 @@ const MODE: u32 = 0o700;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinDir(PathBuf);
 
-/// Where the XDP program of an interface runs.
+/// Where the filter of an interface runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachedMode {
     /// In the driver.
     Native,
-    /// In the network stack.
+    /// As XDP, but in the network stack.
     Generic,
+    /// At TC ingress.
+    Tc,
 }
 
 impl AttachedMode {
@@ -39,6 +42,7 @@ impl AttachedMode {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Tc => "tc",
         }
     }
 }
@@ -145,9 +149,15 @@ impl PinDir {
 impl PinnedInterface {
     fn read(links: PathBuf) -> Option<Self> {
         let (index, name) = links.file_name()?.to_str()?.split_once('-')?;
-        let mode = [AttachedMode::Native, AttachedMode::Generic]
-            .into_iter()
-            .find(|mode| links.join(xdp_link(*mode)).exists());
+        let pins = list(&links).ok()?;
+        let names = || pins.iter().filter_map(|pin| pin.file_name()?.to_str());
+        let mode = [
+            AttachedMode::Native,
+            AttachedMode::Generic,
+            AttachedMode::Tc,
+        ]
+        .into_iter()
+        .find(|mode| names().any(|name| filter_of(name) == Some(*mode)));
         Some(Self {
             index: index.parse().ok()?,
             name: name.replace("%2e", ".").replace("%25", "%"),
@@ -157,10 +167,21 @@ impl PinnedInterface {
     }
 }
 
-/// Name of the pinned link of the filter in this mode.
+/// Name of the pinned link of the filter in a mode of XDP.
 #[must_use]
 pub fn xdp_link(mode: AttachedMode) -> String {
     format!("xdp-{}", mode.name())
+}
+
+/// The mode of the filter that the pin `name` stands for; `None` for a pin of the follower.
+#[must_use]
+pub fn filter_of(name: &str) -> Option<AttachedMode> {
+    match name.split('-').collect::<Vec<_>>()[..] {
+        ["xdp", "native"] => Some(AttachedMode::Native),
+        ["xdp", "generic"] => Some(AttachedMode::Generic),
+        ["tcx" | "tc", "guard", ..] => Some(AttachedMode::Tc),
+        _ => None,
+    }
 }
 
 /// The entries of a directory; none where there is no directory.
@@ -189,6 +210,20 @@ mod tests {
             );
             let read = PinnedInterface::read(path).expect(name);
             assert_eq!((read.index, read.name.as_str()), (7, name));
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_pin_tells_whether_it_filters() {
+        for (name, mode) in [
+            ("xdp-native", Some(AttachedMode::Native)),
+            ("xdp-generic", Some(AttachedMode::Generic)),
+            ("tcx-guard", Some(AttachedMode::Tc)),
+            ("tc-guard-49152-1", Some(AttachedMode::Tc)),
+            ("tcx-ingress", None),
+            ("tc-egress-49152-1", None),
+        ] {
+            assert_eq!(filter_of(name), mode, "{name}");
         }
     }
 

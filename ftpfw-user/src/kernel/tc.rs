@@ -18,60 +18,94 @@ use aya::{
 use super::{pins, rollback::Rollback};
 use crate::config::Interface;
 
-/// Which way the packets go.
+/// What a program is for, and with that where it goes. An interface has one of the two at ingress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(super) enum Role {
+    /// At ingress: follows.
     Ingress,
+    /// At ingress: filters, then follows.
+    Guard,
+    /// At egress.
     Egress,
 }
 
-impl Direction {
+impl Role {
+    const ALL: [Self; 3] = [Self::Ingress, Self::Guard, Self::Egress];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
+            Self::Guard => "guard",
             Self::Egress => "egress",
         }
     }
 
     const fn attach_type(self) -> TcAttachType {
         match self {
-            Self::Ingress => TcAttachType::Ingress,
+            Self::Ingress | Self::Guard => TcAttachType::Ingress,
             Self::Egress => TcAttachType::Egress,
         }
+    }
+
+    /// Whose place the program takes, if it is there.
+    fn predecessors(self) -> impl Iterator<Item = Self> {
+        let same = move |other: &Self| other.attach_type() == self.attach_type();
+        Self::ALL.into_iter().filter(same)
+    }
+
+    /// Where its link is pinned, where the kernel has tcx.
+    fn pin(self, links: &Path) -> PathBuf {
+        links.join(format!("tcx-{}", self.name()))
     }
 }
 
 /// Attaches `program` to the interface whose links are pinned in `links`, or takes over the link
-/// that an earlier agent pinned there.
+/// that an earlier agent pinned there, also of the other program for that place: there is no moment
+/// without one.
 ///
 /// # Errors
 ///
 /// What the kernel says, with the interface.
 pub(super) fn attach(
     program: &mut SchedClassifier,
-    direction: Direction,
+    role: Role,
     interface: &Interface,
     links: &Path,
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
-    let pin = links.join(format!("tcx-{}", direction.name()));
-    if take_over(program, &pin) || take_over_netlink(program, direction, interface, links)? {
+    let pin = role.pin(links);
+    for predecessor in role.predecessors() {
+        let found = predecessor.pin(links);
+        if take_over(program, &found) {
+            return rename(&found, &pin);
+        }
+    }
+    if take_over_netlink(program, role, interface, links)? {
         return Ok(());
     }
-    let attached = match attach_tcx(program, direction, interface, &pin) {
-        Err(error) if lacks_tcx(&error) => attach_netlink(program, direction, interface, links),
+    let attached = match attach_tcx(program, role, interface, &pin) {
+        Err(error) if lacks_tcx(&error) => attach_netlink(program, role, interface, links),
         Err(error) => Err(error.into()),
         Ok(()) => Ok(pin),
     };
-    let pin = attached.with_context(|| {
-        format!(
-            "cannot attach to the {} of {}",
-            direction.name(),
-            interface.name
-        )
-    })?;
+    let pin = attached
+        .with_context(|| format!("cannot attach to the {} of {}", role.name(), interface.name))?;
     rollback.made(&pin);
     Ok(())
+}
+
+/// Whether a program that filters is attached here.
+pub(super) fn filters(links: &Path) -> anyhow::Result<bool> {
+    let pins = pins::list(links)?;
+    let mut names = pins.iter().filter_map(|pin| pin.file_name()?.to_str());
+    Ok(names.any(|name| pins::filter_of(name) == Some(pins::AttachedMode::Tc)))
+}
+
+fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    fs::rename(from, to).with_context(|| format!("cannot rename {}", from.display()))
 }
 
 /// Puts `program` in the place of the one behind a pinned link, atomically. `false`: there is no
@@ -97,12 +131,12 @@ fn take_over(program: &mut SchedClassifier, pin: &Path) -> bool {
 
 fn attach_tcx(
     program: &mut SchedClassifier,
-    direction: Direction,
+    role: Role,
     interface: &Interface,
     pin: &Path,
 ) -> Result<(), ProgramError> {
     let order = TcAttachOptions::TcxOrder(LinkOrder::default());
-    let id = program.attach_with_options(&interface.name, direction.attach_type(), order)?;
+    let id = program.attach_with_options(&interface.name, role.attach_type(), order)?;
     let link = FdLink::try_from(program.take_link(id)?)
         .map_err(|error| ProgramError::IOError(io::Error::other(error)))?;
     link.pin(pin)
@@ -123,7 +157,7 @@ fn lacks_tcx(error: &ProgramError) -> bool {
 /// program is pinned instead, under a name that says where the filter is.
 fn attach_netlink(
     program: &mut SchedClassifier,
-    direction: Direction,
+    role: Role,
     interface: &Interface,
     links: &Path,
 ) -> anyhow::Result<PathBuf> {
@@ -133,10 +167,10 @@ fn attach_netlink(
         Err(error) => tracing::debug!("clsact on {}: {error}", interface.name),
     }
     let options = TcAttachOptions::Netlink(NlOptions::default());
-    let id = program.attach_with_options(&interface.name, direction.attach_type(), options)?;
+    let id = program.attach_with_options(&interface.name, role.attach_type(), options)?;
     let link = program.take_link(id)?;
     let filter = Filter {
-        direction,
+        role,
         priority: link.priority()?,
         handle: link.handle()?.into(),
     };
@@ -149,7 +183,7 @@ fn attach_netlink(
 /// Puts `program` in the place of the one in a filter of an earlier agent.
 fn take_over_netlink(
     program: &mut SchedClassifier,
-    direction: Direction,
+    role: Role,
     interface: &Interface,
     links: &Path,
 ) -> anyhow::Result<bool> {
@@ -157,11 +191,11 @@ fn take_over_netlink(
         let Some(filter) = Filter::from_pin(&pin) else {
             continue;
         };
-        if filter.direction == direction {
+        if filter.role.attach_type() == role.attach_type() {
             let id = program.attach_to_link(filter.link(&interface.name)?)?;
             let link = program.take_link(id)?;
             fs::remove_file(&pin)?;
-            program.pin(&pin)?;
+            program.pin(links.join(Filter { role, ..filter }.pin_name()))?;
             std::mem::forget(link);
             return Ok(true);
         }
@@ -188,32 +222,24 @@ pub(super) fn detach_netlink(path: &Path) -> anyhow::Result<bool> {
 /// A filter of the clsact qdisc, as the name of its pin has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Filter {
-    direction: Direction,
+    role: Role,
     priority: u16,
     handle: u32,
 }
 
 impl Filter {
     fn pin_name(self) -> String {
-        format!(
-            "tc-{}-{}-{}",
-            self.direction.name(),
-            self.priority,
-            self.handle
-        )
+        format!("tc-{}-{}-{}", self.role.name(), self.priority, self.handle)
     }
 
     fn from_pin(path: &Path) -> Option<Self> {
         let mut parts = path.file_name()?.to_str()?.strip_prefix("tc-")?.split('-');
-        let direction = match parts.next()? {
-            "ingress" => Direction::Ingress,
-            "egress" => Direction::Egress,
-            _ => return None,
-        };
+        let name = parts.next()?;
+        let role = Role::ALL.into_iter().find(|role| role.name() == name)?;
         let priority = parts.next()?.parse().ok()?;
         let handle = parts.next()?.parse().ok()?;
         Some(Self {
-            direction,
+            role,
             priority,
             handle,
         })
@@ -222,7 +248,7 @@ impl Filter {
     /// aya's link for the filter: dropping it removes the filter.
     fn link(self, interface: &str) -> io::Result<SchedClassifierLink> {
         let handle = TcHandle::from(self.handle);
-        let attach_type = self.direction.attach_type();
+        let attach_type = self.role.attach_type();
         SchedClassifierLink::attached(interface, attach_type, self.priority, handle, None)
     }
 }
@@ -234,7 +260,7 @@ mod tests {
     #[test]
     fn the_name_of_a_pin_tells_its_filter() {
         let filter = Filter {
-            direction: Direction::Egress,
+            role: Role::Egress,
             priority: 49152,
             handle: 1,
         };

@@ -23,6 +23,9 @@ pub(super) fn attach(
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
     let path = pins.sockets_link();
+    if let Some(links) = path.parent() {
+        fs::create_dir_all(links).with_context(|| format!("cannot make {}", links.display()))?;
+    }
     let id = program
         .attach("inet_sock_set_state")
         .context("cannot attach to the raw tracepoint inet_sock_set_state")?;

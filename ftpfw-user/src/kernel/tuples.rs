@@ -21,6 +21,29 @@ const COLLECT_AFTER: u64 = 1_000_000_000;
 /// A map of tuples.
 pub type TupleMap = HashMap<MapData, Wire<TupleKey>, Wire<Tuple>>;
 
+/// Who arms a tuple, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The number of the session; 0 for none.
+    pub session: u64,
+    /// How it came to be.
+    pub mode: Mode,
+    /// The daemon is behind this host, in a container.
+    pub forwarded: bool,
+}
+
+impl Owner {
+    /// A session, or nobody (0), for a daemon of this host.
+    #[must_use]
+    pub const fn new(session: u64, mode: Mode) -> Self {
+        Self {
+            session,
+            mode,
+            forwarded: false,
+        }
+    }
+}
+
 /// What an update of the map of tuples came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arming {
@@ -71,21 +94,16 @@ impl Tuples {
     /// # Errors
     ///
     /// Those of the map, except that it is full: see [`Arming::Full`].
-    pub fn arm(
-        &mut self,
-        key: TupleKey,
-        session: u64,
-        mode: Mode,
-        lifetime: u64,
-    ) -> Result<Arming, MapError> {
+    pub fn arm(&mut self, key: TupleKey, owner: Owner, lifetime: u64) -> Result<Arming, MapError> {
         let now = clock::now();
         let until = now.saturating_add(lifetime);
         let tuple = Tuple {
-            session,
+            session: owner.session,
             armed_at: now,
             until,
-            mode: mode as u8,
-            reserved: [0; 7],
+            mode: owner.mode as u8,
+            forwarded: u8::from(owner.forwarded),
+            reserved: [0; 6],
         };
         if key.is_passive() {
             // So that the programs withdraw it when the listener on that port closes.

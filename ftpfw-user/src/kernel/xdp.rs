@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
 use aya::programs::{
-    Xdp, XdpMode,
+    XdpMode,
     links::{FdLink, PinnedLink},
     loaded_programs,
     xdp::XdpLink,
@@ -12,11 +12,11 @@ use aya::programs::{
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
 use super::{
-    PinDir, detach, nic,
+    Kernel, PinDir, detach, nic,
     pins::{AttachedMode, xdp_link},
     rollback::Rollback,
 };
-use crate::config::{Interface, XdpChoice};
+use crate::config::{FilterChoice, Interface};
 
 const MODES: [AttachedMode; 2] = [AttachedMode::Native, AttachedMode::Generic];
 
@@ -26,40 +26,43 @@ const MODES: [AttachedMode; 2] = [AttachedMode::Native, AttachedMode::Generic];
 ///
 /// What the driver or the kernel says, with the interface and the mode.
 pub(super) fn attach(
-    program: &mut Xdp,
-    choice: XdpChoice,
+    kernel: &mut Kernel,
+    choice: FilterChoice,
     interface: &Interface,
     links: &Path,
     rollback: &mut Rollback,
 ) -> anyhow::Result<AttachedMode> {
-    if let Some(mode) = adopt(program, choice, interface, links)? {
+    if let Some(mode) = adopt(kernel, choice, interface, links)? {
         return Ok(mode);
     }
     let mode = match choice {
-        XdpChoice::Native => attach_as(program, AttachedMode::Native, interface, links)?,
-        XdpChoice::Generic => attach_as(program, AttachedMode::Generic, interface, links)?,
-        XdpChoice::Auto => match attach_as(program, AttachedMode::Native, interface, links) {
-            Ok(mode) => mode,
-            Err(error) => {
-                tracing::warn!("{error:#}; trying generic mode, which is slower");
-                attach_as(program, AttachedMode::Generic, interface, links)?
+        FilterChoice::Native => attach_as(kernel, AttachedMode::Native, interface, links)?,
+        FilterChoice::Generic => attach_as(kernel, AttachedMode::Generic, interface, links)?,
+        FilterChoice::Auto | FilterChoice::Tc => {
+            match attach_as(kernel, AttachedMode::Native, interface, links) {
+                Ok(mode) => mode,
+                Err(error) => {
+                    tracing::warn!("{error:#}; trying generic mode, which is slower");
+                    attach_as(kernel, AttachedMode::Generic, interface, links)?
+                }
             }
-        },
+        }
     };
     rollback.made(&links.join(xdp_link(mode)));
     Ok(mode)
 }
 
 fn attach_as(
-    program: &mut Xdp,
+    kernel: &mut Kernel,
     mode: AttachedMode,
     interface: &Interface,
     links: &Path,
 ) -> anyhow::Result<AttachedMode> {
     let flags = match mode {
         AttachedMode::Native => XdpMode::Driver,
-        AttachedMode::Generic => XdpMode::Skb,
+        AttachedMode::Generic | AttachedMode::Tc => XdpMode::Skb,
     };
+    let program = kernel.ingress(mode)?;
     let attached = program
         .attach_to_if_index(interface.index, flags)
         .map_err(anyhow::Error::from);
@@ -82,8 +85,8 @@ fn attach_as(
 /// Puts `program` in the place of the one behind a pinned link, atomically: there is no moment
 /// without a filter. `None`: there is no link that can be taken over.
 fn adopt(
-    program: &mut Xdp,
-    choice: XdpChoice,
+    kernel: &mut Kernel,
+    choice: FilterChoice,
     interface: &Interface,
     links: &Path,
 ) -> anyhow::Result<Option<AttachedMode>> {
@@ -101,6 +104,7 @@ fn adopt(
             detach::remove_link(&pin)?;
             continue;
         }
+        let program = kernel.ingress(mode)?;
         let taken = XdpLink::try_from(FdLink::from(link))
             .map_err(anyhow::Error::from)
             .and_then(|link| Ok(program.attach_to_link(link)?))
@@ -118,11 +122,19 @@ fn adopt(
     Ok(None)
 }
 
-const fn accepts(choice: XdpChoice, mode: AttachedMode) -> bool {
+/// Removes the filter: another one is in place.
+pub(super) fn remove(links: &Path) -> anyhow::Result<()> {
+    MODES
+        .into_iter()
+        .try_for_each(|mode| detach::remove_link(&links.join(xdp_link(mode))))
+}
+
+const fn accepts(choice: FilterChoice, mode: AttachedMode) -> bool {
     match choice {
-        XdpChoice::Auto => true,
-        XdpChoice::Native => matches!(mode, AttachedMode::Native),
-        XdpChoice::Generic => matches!(mode, AttachedMode::Generic),
+        FilterChoice::Auto => true,
+        FilterChoice::Native => matches!(mode, AttachedMode::Native),
+        FilterChoice::Generic => matches!(mode, AttachedMode::Generic),
+        FilterChoice::Tc => false,
     }
 }
 

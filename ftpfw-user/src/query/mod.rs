@@ -17,7 +17,7 @@ use anyhow::bail;
 use serde::Serialize;
 
 use crate::{
-    cli::{ListArgs, Listing, Place, QueryArgs},
+    cli::{ListArgs, Listing, Place, QueryArgs, StatsArgs},
     kernel::{Maps, PinDir, requirements},
 };
 pub use events::events;
@@ -57,9 +57,10 @@ async fn sessions(place: &Place, maps: &Maps) -> anyhow::Result<Vec<SessionRow>>
 /// # Errors
 ///
 /// As [`list`].
-pub fn stats(args: &QueryArgs) -> anyhow::Result<()> {
-    let (maps, pins) = open(&args.place)?;
-    show(&read::stats(&maps, &pins)?, args.json, table::stats)
+pub fn stats(args: &StatsArgs) -> anyhow::Result<()> {
+    let (maps, pins) = open(&args.query.place)?;
+    let stats = read::stats(&maps, &pins, args.interface.as_deref())?;
+    show(&stats, args.query.json, table::stats)
 }
 
 /// `ftpfw status`.
@@ -84,7 +85,7 @@ pub fn summary(maps: &Maps, pins: &PinDir, agent: Option<AgentRow>) -> anyhow::R
     let (passed, dropped) = read::totals(&maps.counters()?);
     Ok(Status {
         agent,
-        interfaces: read::interfaces(pins)?,
+        interfaces: read::interfaces(maps, pins)?,
         sessions: maps.sessions()?.len(),
         armed,
         claimed: tuples.len() - armed,

@@ -65,11 +65,15 @@ pub struct SessionRow {
 pub struct InterfaceRow {
     /// Its name.
     pub name: String,
-    /// `native` or `generic`; `none` when its filter is not there.
+    /// `native`, `generic` or `tc`; `none` when its filter is not there.
     pub mode: String,
+    /// Packets of it that went through.
+    pub passed: u64,
+    /// Packets of it that did not.
+    pub dropped: u64,
 }
 
-/// What was counted since the maps were made.
+/// What was counted since the maps were made, on all interfaces or (verdicts) on one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Where.
@@ -191,6 +195,8 @@ mod tests {
             interfaces: vec![InterfaceRow {
                 name: "eth0".to_owned(),
                 mode: "native".to_owned(),
+                passed: 7,
+                dropped: 2,
             }],
             pass: BTreeMap::from([("socket", 7)]),
             drop: BTreeMap::from([("not-armed", 2)]),
@@ -201,7 +207,7 @@ mod tests {
             losses: BTreeMap::from([("gap", 1)]),
         };
         let expected: Value = json!({
-            "interfaces": [{"name": "eth0", "mode": "native"}],
+            "interfaces": [{"name": "eth0", "mode": "native", "passed": 7, "dropped": 2}],
             "pass": {"socket": 7}, "drop": {"not-armed": 2}, "negotiations": {"pasv": 1},
             "refused": {"bounce": 0}, "events_lost": 0,
         });

@@ -2,17 +2,22 @@
 
 use std::net::IpAddr;
 
+use anyhow::bail;
 use ftpfw_common::{
     abi::{
         keys::{SessionKey, TupleKey},
         values::{Mode, Session, Tuple},
     },
     control::State,
-    reason::{Counter, Loss, Negotiation, Reason, Refusal},
+    reason::{Counter, Loss, Negotiation, Nic, Reason, Refusal},
 };
 
 use super::model::{InterfaceRow, SessionRow, Stats, TupleRow};
-use crate::kernel::{Counters, Maps, PinDir, clock, clock::ms_between, pins::AttachedMode};
+use crate::kernel::{
+    Counters, Maps, PinDir, clock,
+    clock::ms_between,
+    pins::{AttachedMode, PinnedInterface},
+};
 
 /// All tuples that admit something now, or did: armed ones that are not expired, and claimed ones.
 ///
@@ -89,27 +94,35 @@ fn session_row(key: &SessionKey, session: &Session, now: u64) -> SessionRow {
     }
 }
 
-/// Everything that is counted.
+/// Everything that is counted; with an `interface`, its own verdicts only.
 ///
 /// # Errors
 ///
-/// Those of the maps and of the pin directory.
-pub fn stats(maps: &Maps, pins: &PinDir) -> anyhow::Result<Stats> {
+/// Those of the maps and of the pin directory, and when no such interface is protected.
+pub fn stats(maps: &Maps, pins: &PinDir, interface: Option<&str>) -> anyhow::Result<Stats> {
     let counters = maps.counters()?;
+    let nic = match interface {
+        Some(name) => Some(nic_of(maps, pins, name)?),
+        None => None,
+    };
+    let of = |counter| match nic {
+        Some(nic) => counters.of(counter, nic),
+        None => counters.get(counter),
+    };
     let verdicts = |passed: bool| {
         Reason::ALL
             .iter()
             .filter(move |reason| reason.is_pass() == passed)
-            .map(|reason| (reason.name(), counters.get(Counter::Verdict(*reason))))
+            .map(|reason| (reason.name(), of(Counter::Verdict(*reason))))
             .collect()
     };
     Ok(Stats {
-        interfaces: interfaces(pins)?,
+        interfaces: interfaces(maps, pins)?,
         pass: verdicts(true),
         drop: verdicts(false),
         would_drop: Reason::ALL
             .iter()
-            .map(|reason| (reason.name(), counters.get(Counter::WouldDrop(*reason))))
+            .map(|reason| (reason.name(), of(Counter::WouldDrop(*reason))))
             .filter(|(_, number)| *number != 0)
             .collect(),
         negotiations: Negotiation::ALL
@@ -128,30 +141,58 @@ pub fn stats(maps: &Maps, pins: &PinDir) -> anyhow::Result<Stats> {
     })
 }
 
-/// Packets passed and dropped.
-#[must_use]
-pub fn totals(counters: &Counters) -> (u64, u64) {
+/// The counters of a protected interface.
+fn nic_of(maps: &Maps, pins: &PinDir, name: &str) -> anyhow::Result<Nic> {
+    let interfaces = pins.interfaces()?;
+    match interfaces.iter().find(|pinned| pinned.name == name) {
+        Some(pinned) => maps.nics()?.of(pinned.index),
+        None => bail!(
+            "interface {name} is not protected; these are: {}",
+            interfaces
+                .iter()
+                .map(|pinned| pinned.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    }
+}
+
+/// Packets passed and dropped, as `of` tells the counters.
+fn sums(of: impl Fn(Counter) -> u64) -> (u64, u64) {
     let sum = |passed: bool| {
         Reason::ALL
             .iter()
             .filter(|reason| reason.is_pass() == passed)
-            .map(|reason| counters.get(Counter::Verdict(*reason)))
+            .map(|reason| of(Counter::Verdict(*reason)))
             .sum()
     };
     (sum(true), sum(false))
+}
+
+/// Packets passed and dropped on all interfaces.
+#[must_use]
+pub fn totals(counters: &Counters) -> (u64, u64) {
+    sums(|counter| counters.get(counter))
 }
 
 /// The protected interfaces.
 ///
 /// # Errors
 ///
-/// Those of the pin directory.
-pub fn interfaces(pins: &PinDir) -> anyhow::Result<Vec<InterfaceRow>> {
-    let row = |pinned: crate::kernel::pins::PinnedInterface| InterfaceRow {
-        name: pinned.name,
-        mode: pinned.mode.map_or("none", AttachedMode::name).to_owned(),
+/// Those of the maps and of the pin directory.
+pub fn interfaces(maps: &Maps, pins: &PinDir) -> anyhow::Result<Vec<InterfaceRow>> {
+    let (counters, nics) = (maps.counters()?, maps.nics()?);
+    let row = |pinned: PinnedInterface| {
+        let nic = nics.of(pinned.index)?;
+        let (passed, dropped) = sums(|counter| counters.of(counter, nic));
+        Ok(InterfaceRow {
+            name: pinned.name,
+            mode: pinned.mode.map_or("none", AttachedMode::name).to_owned(),
+            passed,
+            dropped,
+        })
     };
-    Ok(pins.interfaces()?.into_iter().map(row).collect())
+    pins.interfaces()?.into_iter().map(row).collect()
 }
 
 /// Whether a row is about this client; `None` asks for all.

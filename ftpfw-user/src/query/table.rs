@@ -164,7 +164,13 @@ pub fn status(status: &Status) -> String {
     for interface in &status.interfaces {
         line(
             "interface",
-            format!("{} ({})", interface.name, interface.mode),
+            format!(
+                "{} ({}), {} passed, {} dropped",
+                interface.name,
+                interface.mode,
+                count(interface.passed),
+                count(interface.dropped)
+            ),
         );
     }
     line("sessions", count(status.sessions as u64));

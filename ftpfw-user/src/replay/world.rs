@@ -11,7 +11,7 @@ use ftpfw_common::{
         policy::{Settings, port},
         values::{Mode, PortEntry, Tuple},
     },
-    filter::{Armed, Socket, Tables},
+    filter::{Armed, Flow, HANDSHAKE, Socket, Tables},
     packet::protocol,
 };
 
@@ -28,8 +28,8 @@ pub struct World {
     pub opaque: HashMap<PairKey, u64>,
     ports: Vec<PortEntry>,
     armed: HashMap<TupleKey, Tuple>,
-    /// Flows, and until when they are live.
-    flows: HashMap<FlowKey, Cell<u64>>,
+    /// Flows, until when they are live, and whether their handshake is under way.
+    flows: HashMap<FlowKey, (Cell<u64>, bool)>,
 }
 
 impl World {
@@ -65,7 +65,8 @@ impl World {
             armed_at: self.now,
             until: self.now.saturating_add(Settings::DEFAULT.tuple_lifetime),
             mode: mode as u8,
-            reserved: [0; 7],
+            forwarded: 0,
+            reserved: [0; 6],
         };
         if self.armed.insert(key, tuple).is_none() {
             self.count(&key, PortEntry::ONE_ARMED);
@@ -105,7 +106,7 @@ impl World {
 
     fn remember(&mut self, key: FlowKey) {
         let until = self.now.saturating_add(lifetime(&key));
-        self.flows.insert(key, Cell::new(until));
+        self.flows.insert(key, (Cell::new(until), false));
     }
 
     fn remove(&mut self, key: &TupleKey) -> Option<Tuple> {
@@ -147,15 +148,26 @@ impl Tables for World {
         self.sockets.find(connection, self.now)
     }
 
-    fn flow(&self, key: &FlowKey) -> bool {
-        let live = self.flows.get(key).filter(|until| until.get() > self.now);
-        if let Some(until) = live {
-            until.set(self.now.saturating_add(lifetime(key)));
+    fn flow(&self, key: &FlowKey) -> Flow {
+        match self.flows.get(key) {
+            Some((until, handshake)) if until.get() > self.now => {
+                if *handshake {
+                    return Flow::Handshake;
+                }
+                until.set(self.now.saturating_add(lifetime(key)));
+                Flow::Live
+            }
+            _ => Flow::None,
         }
-        live.is_some()
     }
 
     fn admit(&mut self, _key: &TupleKey, flow: &FlowKey) {
+        let until = self.now.saturating_add(HANDSHAKE);
+        self.flows.insert(*flow, (Cell::new(until), true));
+    }
+
+    /// The kernel has a socket by now; a capture of one direction only shows none.
+    fn establish(&mut self, _key: &TupleKey, flow: &FlowKey) {
         self.remember(*flow);
     }
 }

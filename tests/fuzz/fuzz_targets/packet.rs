@@ -7,7 +7,7 @@ use ftpfw_common::{
         policy::port,
         values::PortEntry,
     },
-    filter::{self, Armed, Socket, Tables},
+    filter::{self, Armed, Flow, Socket, Tables},
     packet::{self, Packet, Transport},
     reason::Reason,
 };
@@ -31,11 +31,14 @@ impl Tables for Closed {
     fn socket(&self, _: &SessionKey) -> Socket {
         Socket::None
     }
-    fn flow(&self, _: &FlowKey) -> bool {
-        false
+    fn flow(&self, _: &FlowKey) -> Flow {
+        Flow::None
     }
     fn admit(&mut self, _: &TupleKey, _: &FlowKey) {
         panic!("nothing is armed");
+    }
+    fn establish(&mut self, _: &TupleKey, _: &FlowKey) {
+        panic!("nothing was admitted");
     }
 }
 

@@ -10,7 +10,7 @@ use ftpfw_common::{
         values::Mode,
     },
     control::{Conclusion, Dialogue, Rewound, State},
-    reason::{Counter, Loss, Negotiation, Reason, Refusal},
+    reason::{Counter, Loss, Negotiation, Nic, Reason, Refusal},
     stream::{Placement, Sequence, place},
 };
 
@@ -278,11 +278,11 @@ pub struct Counts(BTreeMap<u32, u64>);
 
 impl Counts {
     pub fn get(&self, counter: Counter) -> u64 {
-        self.0.get(&counter.index()).copied().unwrap_or(0)
+        self.0.get(&counter.index(Nic(0))).copied().unwrap_or(0)
     }
 
     fn add(&mut self, counter: Counter) {
-        *self.0.entry(counter.index()).or_default() += 1;
+        *self.0.entry(counter.index(Nic(0))).or_default() += 1;
     }
 
     fn told(&mut self, told: &Told) {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use ftpfw_common::abi::keys::{FlowKey, SessionKey, TupleKey};
 use ftpfw_common::abi::values::PortEntry;
-use ftpfw_common::filter::{Armed, Socket, Tables};
+use ftpfw_common::filter::{Armed, Flow, Socket, Tables};
 
 use crate::world::World;
 
@@ -12,7 +12,7 @@ pub struct HostTables {
     policy: Vec<u32>,
     armed: HashMap<TupleKey, Armed>,
     connections: HashSet<SessionKey>,
-    flows: HashSet<FlowKey>,
+    flows: HashMap<FlowKey, Flow>,
 }
 
 impl HostTables {
@@ -23,7 +23,7 @@ impl HostTables {
             policy: world.policy().table(),
             armed: live.chain(expired).collect(),
             connections: world.connections().collect(),
-            flows: HashSet::new(),
+            flows: HashMap::new(),
         }
     }
 }
@@ -50,11 +50,13 @@ impl Tables for HostTables {
         }
     }
 
-    fn flow(&self, key: &FlowKey) -> bool {
-        self.flows.contains(key)
+    fn flow(&self, key: &FlowKey) -> Flow {
+        self.flows.get(key).copied().unwrap_or(Flow::None)
     }
 
     fn admit(&mut self, _key: &TupleKey, flow: &FlowKey) {
-        self.flows.insert(*flow);
+        self.flows.insert(*flow, Flow::Handshake);
     }
+
+    fn establish(&mut self, _key: &TupleKey, _flow: &FlowKey) {}
 }

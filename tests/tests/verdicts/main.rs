@@ -13,7 +13,7 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use ftpfw_common::abi::values::Mode;
 use ftpfw_common::filter;
 use ftpfw_common::reason::{Counter, Reason};
-use ftpfw_user::kernel::{Counters, Kernel, LoadOptions};
+use ftpfw_user::kernel::{Counters, Kernel, LoadOptions, pins::AttachedMode, tuples::Owner};
 
 use table::Case;
 use world::World;
@@ -95,17 +95,17 @@ fn load(world: &World) -> Result<Kernel> {
     let mut tuples = kernel.maps().tuples()?;
     const MINUTE: u64 = 60_000_000_000;
     for key in world.live_tuples() {
-        tuples.arm(key, 1, Mode::Passive, MINUTE)?;
+        tuples.arm(key, Owner::new(1, Mode::Passive), MINUTE)?;
     }
     for key in world.expired_tuples() {
-        tuples.arm(key, 1, Mode::Passive, 0)?;
+        tuples.arm(key, Owner::new(1, Mode::Passive), 0)?;
     }
     Ok(kernel)
 }
 
 /// Runs the program in the world's namespace: that is where the kernel looks sockets up.
 fn run(world: &World, kernel: &mut Kernel, frame: &[u8]) -> Result<u32> {
-    let program = kernel.ingress()?;
+    let program = kernel.ingress(AttachedMode::Native)?;
     let options = TestRunOptions {
         data_in: Some(frame),
         ..TestRunOptions::new()

@@ -1,0 +1,193 @@
+//! Interfaces that go, come back or get another name while they are protected.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use nix::net::if_::if_indextoname;
+use rtnetlink::{
+    MulticastGroup, new_multicast_connection,
+    packet_core::NetlinkPayload,
+    packet_route::{AddressFamily, RouteNetlinkMessage},
+};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, error};
+
+use super::{
+    event::{Event, Happening},
+    journal::Journal,
+};
+use crate::{
+    config::{FilterChoice, Interface},
+    kernel::{
+        Kernel, PinDir, Wire,
+        attach::{self, Rollback},
+        clock, nic,
+        pins::{AttachedMode, PinnedInterface},
+    },
+};
+
+/// Netlink tells at once; what it loses is found this much later.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// The interfaces to protect, and what it takes to do so.
+#[derive(Debug)]
+pub struct Interfaces {
+    kernel: Kernel,
+    pins: PinDir,
+    wanted: Vec<String>,
+    choice: FilterChoice,
+    /// What is wrong with an interface, so that it is said once.
+    complaints: HashMap<String, String>,
+}
+
+impl Interfaces {
+    /// The interfaces of that name, which are attached to already.
+    #[must_use]
+    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[Interface], choice: FilterChoice) -> Self {
+        Self {
+            kernel,
+            pins,
+            wanted: wanted.iter().map(|it| it.name.clone()).collect(),
+            choice,
+            complaints: HashMap::new(),
+        }
+    }
+
+    /// Watches for ever.
+    ///
+    /// # Errors
+    ///
+    /// When netlink cannot be listened to.
+    pub(super) async fn watch(mut self, journal: &Journal) -> anyhow::Result<()> {
+        let (connection, _handle, mut messages) = new_multicast_connection(&[MulticastGroup::Link])
+            .context("cannot listen to netlink")?;
+        let _connection = tokio::spawn(connection);
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deleted = tokio::select! {
+                Some((message, _)) = messages.next() => deleted(&message.payload),
+                _ = ticks.tick() => None,
+            };
+            if let Err(error) = self.reconcile(deleted, journal).await {
+                error!("cannot look after the interfaces: {error:#}");
+            }
+        }
+    }
+
+    /// Brings what is attached in step with what is there. `deleted`: an index whose interface is
+    /// gone, whatever has it now.
+    async fn reconcile(&mut self, deleted: Option<u32>, journal: &Journal) -> anyhow::Result<()> {
+        let tell = |what| {
+            let event = Event {
+                session: 0,
+                key: None,
+                what,
+            };
+            journal.tell(clock::now(), event);
+        };
+        let mut attached = HashSet::new();
+        for pinned in self.pins.interfaces()? {
+            match if_indextoname(pinned.index) {
+                Ok(name) if deleted != Some(pinned.index) => {
+                    let name = name.to_string_lossy().into_owned();
+                    if name != pinned.name {
+                        self.rename(&pinned, &name)?;
+                        tell(Happening::InterfaceRenamed {
+                            from: pinned.name,
+                            to: name.clone(),
+                        });
+                    }
+                    attached.insert(name);
+                }
+                _ => {
+                    attach::forget(&self.kernel, &pinned)?;
+                    tell(Happening::InterfaceGone { name: pinned.name });
+                }
+            }
+        }
+        for name in self.wanted.clone() {
+            if attached.contains(&name) {
+                continue;
+            }
+            let Ok(interface) = Interface::find(&name) else {
+                self.complaints.remove(&name);
+                continue;
+            };
+            match self.attach(&interface).await {
+                Ok(mode) => {
+                    self.complaints.remove(&name);
+                    tell(Happening::InterfaceAttached { name, mode });
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    if self.complaints.get(&name) != Some(&error) {
+                        self.complaints.insert(name.clone(), error.clone());
+                        tell(Happening::InterfaceUnprotected { name, error });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rename(&self, pinned: &PinnedInterface, name: &str) -> anyhow::Result<()> {
+        let renamed = self.pins.interface(pinned.index, name);
+        fs::rename(&pinned.links, &renamed)
+            .with_context(|| format!("cannot rename {}", pinned.links.display()))
+    }
+
+    async fn attach(&mut self, interface: &Interface) -> anyhow::Result<AttachedMode> {
+        let one = std::slice::from_ref(interface);
+        attach::refuse_unfit(&self.pins, one).await?;
+        if nic::partial_checksums(one).await? {
+            self.believe_partial_checksums()?;
+        }
+        let mut rollback = Rollback::begin(&self.pins);
+        let attached = attach::attach_one(
+            &mut self.kernel,
+            &self.pins,
+            interface,
+            self.choice,
+            &mut rollback,
+        );
+        match attached {
+            Ok(attached) => {
+                rollback.keep();
+                Ok(attached.mode)
+            }
+            Err(error) => {
+                drop(rollback);
+                let links = self.pins.interface(interface.index, &interface.name);
+                if let Err(error) = fs::remove_dir(&links) {
+                    debug!("{} stays: {error}", links.display());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn believe_partial_checksums(&self) -> anyhow::Result<()> {
+        let Wire(mut settings) = self.kernel.maps().settings()?.get(&0, 0)?;
+        settings.partial_checksums = 1;
+        self.kernel.set_settings(settings)
+    }
+}
+
+/// The index of the interface that a message says is deleted. One that leaves a bridge is "deleted" too,
+/// for the family of bridges.
+fn deleted(message: &NetlinkPayload<RouteNetlinkMessage>) -> Option<u32> {
+    match message {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
+            if link.header.interface_family == AddressFamily::Unspec =>
+        {
+            Some(link.header.index)
+        }
+        _ => None,
+    }
+}
