@@ -52,14 +52,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         &mut kernel,
         &pins,
         &config.interfaces,
-        config.mode,
         config.settings,
         &mut rollback,
     )?;
     let agent = Agent::new(&kernel, &pins, config.settings, socket)?;
     rollback.keep();
     announce(&config, &attached).await?;
-    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces, config.mode);
+    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces);
     // Should the agent fail, the filter stays: nothing fails open, and the next run adopts it.
     agent
         .serve(interfaces, &mut stop)

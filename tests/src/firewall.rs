@@ -44,26 +44,25 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::start`].
     pub fn start_at(place: Place, extra: &[&str]) -> Result<Self> {
-        let log = File::create(place.log_path())?;
-        let mode = mode();
-        let mut words = vec!["run", "-i", "eth0"];
-        if !extra.contains(&"--mode") {
-            words.extend(["--mode", &mode]);
-        }
-        words.extend(extra);
-        let child = place
-            .command(&words)
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("run ftpfw")?;
         let mut firewall = Self {
-            child,
+            child: spawn(&place, extra)?,
             place,
             stopped: false,
         };
         firewall.wait_for("ready")?;
         Ok(firewall)
+    }
+
+    /// Ends it by SIGTERM, which must leave everything attached (`--keep-attached`), and starts
+    /// another one at its place.
+    ///
+    /// # Errors
+    /// As [`Firewall::start`].
+    pub fn take_over(&mut self, extra: &[&str]) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        ensure!(self.wait()?.success(), "{}", self.log());
+        self.child = spawn(&self.place, extra)?;
+        self.wait_for("ready")
     }
 
     /// What it has written so far.
@@ -99,6 +98,27 @@ impl Firewall {
                 None => Ok(None),
             }
         })
+    }
+
+    /// Waits until so many lines of the log contain `word`.
+    ///
+    /// # Errors
+    /// When ftpfw ends before.
+    pub fn wait_for_count(&mut self, word: &str, count: usize) -> Result<()> {
+        let enough = |log: String| log.lines().filter(|line| line.contains(word)).count() >= count;
+        wait::until(
+            &format!("{count} times `{word}` in the log of ftpfw"),
+            || {
+                if enough(self.log()) {
+                    return Ok(Some(()));
+                }
+                match self.child.try_wait()? {
+                    Some(status) => bail!("ftpfw ended with {status}:\n{}", self.log()),
+                    None => Ok(None),
+                }
+            },
+        )
+        .with_context(|| self.log())
     }
 
     /// `ftpfw list tuples`.
@@ -241,6 +261,22 @@ impl Firewall {
         );
         Ok(status)
     }
+}
+
+fn spawn(place: &Place, extra: &[&str]) -> Result<Child> {
+    let log = File::create(place.log_path())?;
+    let mode = mode();
+    let mut words = vec!["run", "-i", "eth0"];
+    if !extra.contains(&"--mode") {
+        words.extend(["--mode", &mode]);
+    }
+    words.extend(extra);
+    place
+        .command(&words)
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("run ftpfw")
 }
 
 impl Drop for Firewall {

@@ -157,7 +157,7 @@ fn without_privileges() -> Result<()> {
 #[test]
 fn another_xdp_program_is_there() -> Result<()> {
     let lab = Lab::new()?;
-    let first = Firewall::start(&lab.server, &[])?;
+    let first = Firewall::start(&lab.server, &["--mode", "native"])?;
     let second = Place::new(&lab.server)?;
     let says = ["another XDP program", "ingress", "eth0"];
     refused(&second, &["run", "-i", "eth0"], FAILED, &says)?;
@@ -173,7 +173,11 @@ fn another_xdp_program_is_there() -> Result<()> {
         40_000,
         "not-armed",
     )
-    .context("the first must be unharmed")
+    .context("the first must be unharmed")?;
+    // At TC there is room for both.
+    let mut beside = Firewall::start_at(second, &["--mode", "tc"])?;
+    beside.stop()?;
+    Ok(())
 }
 
 #[test]

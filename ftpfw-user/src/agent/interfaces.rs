@@ -22,7 +22,7 @@ use super::{
     journal::Journal,
 };
 use crate::{
-    config::{FilterChoice, Interface},
+    config::Interface,
     kernel::{
         Kernel, PinDir, Wire,
         attach::{self, Rollback},
@@ -39,8 +39,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub struct Interfaces {
     kernel: Kernel,
     pins: PinDir,
-    wanted: Vec<String>,
-    choice: FilterChoice,
+    wanted: Vec<Interface>,
     /// What is wrong with an interface, so that it is said once.
     complaints: HashMap<String, String>,
 }
@@ -48,12 +47,11 @@ pub struct Interfaces {
 impl Interfaces {
     /// The interfaces of that name, which are attached to already.
     #[must_use]
-    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[Interface], choice: FilterChoice) -> Self {
+    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[Interface]) -> Self {
         Self {
             kernel,
             pins,
-            wanted: wanted.iter().map(|it| it.name.clone()).collect(),
-            choice,
+            wanted: wanted.to_vec(),
             complaints: HashMap::new(),
         }
     }
@@ -93,9 +91,8 @@ impl Interfaces {
         };
         let mut attached = HashSet::new();
         for pinned in self.pins.interfaces()? {
-            match if_indextoname(pinned.index) {
-                Ok(name) if deleted != Some(pinned.index) => {
-                    let name = name.to_string_lossy().into_owned();
+            match name_of(pinned.index) {
+                Some(name) if deleted != Some(pinned.index) => {
                     if name != pinned.name {
                         self.rename(&pinned, &name)?;
                         tell(Happening::InterfaceRenamed {
@@ -111,11 +108,11 @@ impl Interfaces {
                 }
             }
         }
-        for name in self.wanted.clone() {
+        for Interface { name, mode, .. } in self.wanted.clone() {
             if attached.contains(&name) {
                 continue;
             }
-            let Ok(interface) = Interface::find(&name) else {
+            let Ok(interface) = Interface::find(&name, mode) else {
                 self.complaints.remove(&name);
                 continue;
             };
@@ -149,13 +146,7 @@ impl Interfaces {
             self.believe_partial_checksums()?;
         }
         let mut rollback = Rollback::begin(&self.pins);
-        let attached = attach::attach_one(
-            &mut self.kernel,
-            &self.pins,
-            interface,
-            self.choice,
-            &mut rollback,
-        );
+        let attached = attach::attach_one(&mut self.kernel, &self.pins, interface, &mut rollback);
         match attached {
             Ok(attached) => {
                 rollback.keep();
@@ -177,6 +168,12 @@ impl Interfaces {
         settings.partial_checksums = 1;
         self.kernel.set_settings(settings)
     }
+}
+
+/// The name of an interface. One that is being deleted has none, or an empty one.
+fn name_of(index: u32) -> Option<String> {
+    let name = if_indextoname(index).ok()?.to_string_lossy().into_owned();
+    Some(name).filter(|name| !name.is_empty())
 }
 
 /// The index of the interface that a message says is deleted. One that leaves a bridge is "deleted" too,

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Place;
-use crate::config::{OpenPort, PortRange};
+use crate::config::{InterfaceArg, OpenPort, PortRange};
 
 /// `ftpfw run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Interface to protect; may be given several times.
-    #[arg(short, long = "interface", value_name = "IFACE", required = true, num_args = 1..)]
-    pub interfaces: Vec<String>,
+    /// Interface to protect, with a colon and a mode if that is not --mode's (`eth1:tc`); may be given
+    /// several times.
+    #[arg(short, long = "interface", value_name = "IFACE[:MODE]", required = true, num_args = 1..)]
+    pub interfaces: Vec<InterfaceArg>,
     /// Port of FTP control connections; may be given several times.
     #[arg(long = "control-port", value_name = "PORT", default_value = "21", value_parser = clap::value_parser!(u16).range(1..))]
     pub control_ports: Vec<u16>,
@@ -29,7 +30,8 @@ pub struct RunArgs {
     /// What happens to UDP datagrams to protected ports that answer nothing.
     #[arg(long, value_enum, default_value_t = UdpArg::Drop)]
     pub udp: UdpArg,
-    /// Where the filter runs: in the driver, in the network stack, or the first of them that works.
+    /// Where the filter runs: as XDP in the driver or in the network stack (auto: the first of these
+    /// that works), or at TC ingress.
     #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
     pub mode: ModeArg,
     /// Who arms tuples: the programs in the kernel, or this process alone.
@@ -60,11 +62,11 @@ pub struct RunArgs {
 pub enum ModeArg {
     /// Native, else generic.
     Auto,
-    /// In the driver.
+    /// As XDP in the driver: a packet that is dropped costs least.
     Native,
-    /// In the network stack, before anything else.
+    /// As XDP in the network stack: for drivers without it.
     Generic,
-    /// As a TC program.
+    /// At TC ingress: works everywhere, and bulk transfers over a veth stay fast.
     Tc,
 }
 

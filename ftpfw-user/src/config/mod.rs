@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf};
 
 use ftpfw_common::abi::policy::Settings;
 
-pub use interface::{Interface, InterfaceError};
+pub use interface::{Interface, InterfaceArg, InterfaceError};
 pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
 
 use crate::cli::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
@@ -21,8 +21,6 @@ pub struct Config {
     pub ports: PortPolicy,
     /// What goes into the map `SETTINGS`.
     pub settings: Settings,
-    /// Where the filter is to run.
-    pub mode: FilterChoice,
     /// Leave everything attached at the end.
     pub keep_attached: bool,
     /// Directory of pins.
@@ -64,7 +62,7 @@ impl Config {
     /// [`UsageError`] for arguments that contradict each other or ask for what is not built;
     /// [`InterfaceError`] for an interface that does not exist.
     pub fn resolve(args: RunArgs) -> anyhow::Result<Self> {
-        let mode = supported(&args)?;
+        supported(&args)?;
         if !args.place.pin_dir.is_absolute() {
             let path = args.place.pin_dir.display();
             return Err(UsageError(format!("--pin-dir {path} is not an absolute path")).into());
@@ -79,14 +77,13 @@ impl Config {
         };
         ports.check()?;
         Ok(Self {
-            interfaces: interface::resolve(&args.interfaces)?,
+            interfaces: interface::resolve(&args.interfaces, args.mode)?,
             ports,
             settings: Settings {
                 inline_opener: u32::from(args.opener == OpenerArg::Inline),
                 dry_run: u32::from(args.dry_run),
                 ..Settings::DEFAULT
             },
-            mode,
             keep_attached: args.keep_attached,
             pin_dir: args.place.pin_dir,
             socket: args.place.socket,
@@ -94,9 +91,9 @@ impl Config {
     }
 }
 
-/// The mode, once it is clear that nothing is asked for that does not exist yet: a firewall that
-/// silently ignores a flag is worse than one that lacks it.
-fn supported(args: &RunArgs) -> Result<FilterChoice, UsageError> {
+/// Refuses what does not exist yet: a firewall that silently ignores a flag is worse than one that
+/// lacks it.
+fn supported(args: &RunArgs) -> Result<(), UsageError> {
     let not_built = |flag: &str| Err(UsageError(format!("{flag} is not built yet: leave it out")));
     if args.config.is_some() {
         return not_built("--config");
@@ -109,11 +106,17 @@ fn supported(args: &RunArgs) -> Result<FilterChoice, UsageError> {
         Some(FtpsArg::Range) => return not_built("--ftps range"),
         Some(FtpsArg::Deny) | None => {}
     }
-    match args.mode {
-        ModeArg::Tc => Ok(FilterChoice::Tc),
-        ModeArg::Auto => Ok(FilterChoice::Auto),
-        ModeArg::Native => Ok(FilterChoice::Native),
-        ModeArg::Generic => Ok(FilterChoice::Generic),
+    Ok(())
+}
+
+impl From<ModeArg> for FilterChoice {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Auto => Self::Auto,
+            ModeArg::Native => Self::Native,
+            ModeArg::Generic => Self::Generic,
+            ModeArg::Tc => Self::Tc,
+        }
     }
 }
 
@@ -149,7 +152,7 @@ mod tests {
                 last: 65535
             }]
         );
-        assert_eq!(config.mode, FilterChoice::Auto);
+        assert_eq!(config.interfaces[0].mode, FilterChoice::Auto);
         assert!(config.ports.protect_udp && !config.keep_attached);
     }
 
@@ -158,8 +161,18 @@ mod tests {
         let config = resolve("-i lo --opener agent --dry-run --udp pass --mode generic").unwrap();
         assert_eq!(config.settings.inline_opener, 0);
         assert_eq!(config.settings.dry_run, 1);
-        assert_eq!(config.mode, FilterChoice::Generic);
+        assert_eq!(config.interfaces[0].mode, FilterChoice::Generic);
         assert!(!config.ports.protect_udp);
+    }
+
+    #[test]
+    fn an_interface_may_have_a_mode_of_its_own() {
+        let config = resolve("-i lo:tc --mode generic").unwrap();
+        assert_eq!(config.interfaces[0].name, "lo");
+        assert_eq!(config.interfaces[0].mode, FilterChoice::Tc);
+        for wrong in ["-i lo:fast", "-i lo:", "-i :tc"] {
+            assert!(resolve(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

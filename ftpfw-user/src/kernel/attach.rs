@@ -33,7 +33,10 @@ pub struct Attached {
 pub async fn refuse_unfit(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
     for interface in interfaces {
         nic::refuse_no_ethernet(interface).await?;
-        xdp::refuse_foreign(interface, pins).await?;
+        // At TC there is room for others.
+        if interface.mode != FilterChoice::Tc {
+            xdp::refuse_foreign(interface, pins).await?;
+        }
     }
     Ok(())
 }
@@ -50,33 +53,34 @@ pub fn attach(
     kernel: &mut Kernel,
     pins: &PinDir,
     interfaces: &[Interface],
-    choice: FilterChoice,
     settings: Settings,
     rollback: &mut Rollback,
 ) -> anyhow::Result<Vec<Attached>> {
-    verify(kernel, choice)?;
+    verify(kernel, interfaces)?;
     detach_others(kernel, pins, interfaces)?;
     attach_tracepoint(kernel, pins, settings, rollback)?;
     let mut attached = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
-        attached.push(attach_one(kernel, pins, interface, choice, rollback)?);
+        attached.push(attach_one(kernel, pins, interface, rollback)?);
     }
     Ok(attached)
 }
 
 /// Has the programs verified that will be needed, before anything is changed.
-fn verify(kernel: &mut Kernel, choice: FilterChoice) -> anyhow::Result<()> {
+fn verify(kernel: &mut Kernel, interfaces: &[Interface]) -> anyhow::Result<()> {
     kernel.sockets()?;
     kernel.replies()?;
-    match choice {
-        FilterChoice::Tc => drop(kernel.guard()?),
-        FilterChoice::Generic => {
-            kernel.commands()?;
-            kernel.ingress(AttachedMode::Generic)?;
-        }
-        FilterChoice::Auto | FilterChoice::Native => {
-            kernel.commands()?;
-            kernel.ingress(AttachedMode::Native)?;
+    for interface in interfaces {
+        match interface.mode {
+            FilterChoice::Tc => drop(kernel.guard()?),
+            FilterChoice::Generic => {
+                kernel.commands()?;
+                kernel.ingress(AttachedMode::Generic)?;
+            }
+            FilterChoice::Auto | FilterChoice::Native => {
+                kernel.commands()?;
+                kernel.ingress(AttachedMode::Native)?;
+            }
         }
     }
     Ok(())
@@ -92,7 +96,6 @@ pub fn attach_one(
     kernel: &mut Kernel,
     pins: &PinDir,
     interface: &Interface,
-    choice: FilterChoice,
     rollback: &mut Rollback,
 ) -> anyhow::Result<Attached> {
     let links = links(pins, interface);
@@ -101,7 +104,11 @@ pub fn attach_one(
     kernel.maps().nics()?.assign(interface.index, &protected)?;
     tc::attach(kernel.replies()?, Role::Egress, interface, &links, rollback)?;
     let guarded = tc::filters(&links)?;
-    let by_tc = choice == FilterChoice::Tc || (choice == FilterChoice::Auto && guarded);
+    let by_tc = match interface.mode {
+        FilterChoice::Tc => true,
+        FilterChoice::Auto => guarded,
+        FilterChoice::Native | FilterChoice::Generic => false,
+    };
     let mode = if by_tc {
         tc::attach(kernel.guard()?, Role::Guard, interface, &links, rollback)?;
         xdp::remove(&links)?;
@@ -116,7 +123,7 @@ pub fn attach_one(
                 rollback,
             )?;
         }
-        let mode = xdp::attach(kernel, choice, interface, &links, rollback)?;
+        let mode = xdp::attach(kernel, interface, &links, rollback)?;
         if guarded {
             tc::attach(
                 kernel.commands()?,

@@ -27,15 +27,14 @@ const MODES: [AttachedMode; 2] = [AttachedMode::Native, AttachedMode::Generic];
 /// What the driver or the kernel says, with the interface and the mode.
 pub(super) fn attach(
     kernel: &mut Kernel,
-    choice: FilterChoice,
     interface: &Interface,
     links: &Path,
     rollback: &mut Rollback,
 ) -> anyhow::Result<AttachedMode> {
-    if let Some(mode) = adopt(kernel, choice, interface, links)? {
+    if let Some(mode) = adopt(kernel, interface, links)? {
         return Ok(mode);
     }
-    let mode = match choice {
+    let mode = match interface.mode {
         FilterChoice::Native => attach_as(kernel, AttachedMode::Native, interface, links)?,
         FilterChoice::Generic => attach_as(kernel, AttachedMode::Generic, interface, links)?,
         FilterChoice::Auto | FilterChoice::Tc => {
@@ -86,7 +85,6 @@ fn attach_as(
 /// without a filter. `None`: there is no link that can be taken over.
 fn adopt(
     kernel: &mut Kernel,
-    choice: FilterChoice,
     interface: &Interface,
     links: &Path,
 ) -> anyhow::Result<Option<AttachedMode>> {
@@ -95,7 +93,7 @@ fn adopt(
         let Ok(link) = PinnedLink::from_pin(&pin) else {
             continue;
         };
-        if !accepts(choice, mode) {
+        if !accepts(interface.mode, mode) {
             tracing::warn!(
                 "{} runs in {} mode and is to change: packets pass unfiltered for a moment",
                 interface.name,
