@@ -65,6 +65,17 @@ impl Firewall {
         self.wait_for("ready")
     }
 
+    /// Kills it, as a crash would, and starts another one at its place.
+    ///
+    /// # Errors
+    /// As [`Firewall::start`].
+    pub fn crash(&mut self, extra: &[&str]) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        self.wait()?;
+        self.child = spawn(&self.place, extra)?;
+        self.wait_for("ready")
+    }
+
     /// What it has written so far.
     #[must_use]
     pub fn log(&self) -> String {

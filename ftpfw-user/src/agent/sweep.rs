@@ -12,7 +12,7 @@ use ftpfw_common::{
     packet::protocol,
 };
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{
     event::{Event, Happening},
@@ -37,6 +37,7 @@ pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, 
     for tick in 0_u32.. {
         ticks.tick().await;
         collect_expired(&mut tuples, journal);
+        mend_counts(&mut tuples);
         if tick % SESSIONS_EVERY == 0
             && let Err(error) = forget_ended(maps, follower)
         {
@@ -57,6 +58,14 @@ fn collect_expired(tuples: &mut Tuples, journal: &Journal) {
             }
         }
         Err(error) => error!("cannot collect expired tuples: {error}"),
+    }
+}
+
+fn mend_counts(tuples: &mut Tuples) {
+    match tuples.mend_counts() {
+        Ok(mended) if mended.is_empty() => {}
+        Ok(mended) => warn!("the counts of armed tuples of the ports {mended:?} were too high"),
+        Err(error) => error!("cannot count the armed tuples: {error}"),
     }
 }
 

@@ -59,14 +59,14 @@ impl Ports {
 
     /// Counts one more passive tuple. To be called *before* the tuple is inserted: a count that is
     /// too high costs a lookup, one that is too low costs the client its SYN.
-    pub(super) fn count_up(&self, port: u16) {
+    pub fn count_up(&self, port: u16) {
         self.word(port)
             .fetch_add(PortEntry::ONE_ARMED, Ordering::AcqRel);
     }
 
     /// Counts one passive tuple less. Stays at zero, where only a bug could bring it below: the
     /// policy would pay for it.
-    pub(super) fn count_down(&self, port: u16) {
+    pub fn count_down(&self, port: u16) {
         self.update(port, |entry| {
             (entry.armed() > 0).then(|| PortEntry(entry.0 - PortEntry::ONE_ARMED))
         });

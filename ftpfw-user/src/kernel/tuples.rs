@@ -1,6 +1,6 @@
 //! Arming and withdrawing tuples from user space, in step with the programs.
 
-use std::fmt;
+use std::{collections, fmt};
 
 use aya::maps::{Array, HashMap, MapData, MapError};
 use ftpfw_common::abi::{
@@ -17,6 +17,10 @@ const BPF_EXIST: u64 = 2;
 /// How long a tuple must have been expired before it is collected, ns. A session may arm the same
 /// key again at any moment; so close to the deadline, the collector would race with it.
 const COLLECT_AFTER: u64 = 1_000_000_000;
+
+/// How often a count must be seen to be wrong by as much before it is changed. The programs count
+/// before they arm, so for a moment it may be.
+pub const LOOKS: u32 = 5;
 
 /// A map of tuples.
 pub type TupleMap = HashMap<MapData, Wire<TupleKey>, Wire<Tuple>>;
@@ -60,6 +64,8 @@ pub struct Tuples {
     armed: TupleMap,
     last_armed: Array<MapData, Wire<TupleKey>>,
     ports: Ports,
+    /// Ports whose count is too high, by how much, and how often that was seen.
+    off: collections::HashMap<u16, (u32, u32)>,
 }
 
 impl fmt::Debug for Tuples {
@@ -71,7 +77,7 @@ impl fmt::Debug for Tuples {
 }
 
 impl Tuples {
-    pub(super) const fn new(
+    pub(super) fn new(
         armed: TupleMap,
         last_armed: Array<MapData, Wire<TupleKey>>,
         ports: Ports,
@@ -80,6 +86,7 @@ impl Tuples {
             armed,
             last_armed,
             ports,
+            off: collections::HashMap::new(),
         }
     }
 
@@ -177,6 +184,44 @@ impl Tuples {
         entries(&self.armed)
     }
 
+    /// Looks for ports whose count is above the number of their tuples, and takes the difference away
+    /// once it was the same for [`LOOKS`] calls in a row: an agent died between counting a tuple and
+    /// arming it. Returns these ports.
+    ///
+    /// # Errors
+    ///
+    /// Those of the map.
+    pub fn mend_counts(&mut self) -> Result<Vec<u16>, MapError> {
+        let mut armed = [0; 1 << 16].to_vec();
+        for (key, _) in self.all()? {
+            if key.is_passive() {
+                armed[usize::from(key.server_port)] += 1;
+            }
+        }
+        let mut seen = collections::HashMap::new();
+        let mut mended = Vec::new();
+        for (port, armed) in (0..=u16::MAX).zip(armed) {
+            let surplus = self.ports.get(port).armed().saturating_sub(armed);
+            if surplus == 0 {
+                continue;
+            }
+            let looks = match self.off.get(&port) {
+                Some((before, looks)) if *before == surplus => looks + 1,
+                _ => 1,
+            };
+            if looks < LOOKS {
+                seen.insert(port, (surplus, looks));
+                continue;
+            }
+            for _ in 0..surplus {
+                self.ports.count_down(port);
+            }
+            mended.push(port);
+        }
+        self.off = seen;
+        Ok(mended)
+    }
+
     /// Removes the tuples whose deadline is over and returns them. The programs never admit
     /// anything by an expired tuple; this only makes room.
     ///
@@ -201,7 +246,7 @@ impl Tuples {
 ///
 /// Those of the map.
 pub fn entries(map: &TupleMap) -> Result<Vec<(TupleKey, Tuple)>, MapError> {
-    let mut found = std::collections::HashMap::new();
+    let mut found = collections::HashMap::new();
     for key in map.keys().take(ITERATION_LIMIT) {
         let key = key?;
         match map.get(&key, 0) {

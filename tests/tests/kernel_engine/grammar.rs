@@ -2,7 +2,9 @@
 
 use ftpfw_common::{Address, abi::event::Direction};
 
-use crate::random::{Random, scramble};
+use ftpfw_tests::random::Random;
+
+use crate::random::scramble;
 
 const V4: Address = Address::v4([10, 0, 0, 9]);
 const V6: Address = Address::v6([0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);

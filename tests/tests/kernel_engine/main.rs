@@ -24,6 +24,7 @@ use ftpfw_common::{
 };
 use ftpfw_tests::{
     netns::Netns,
+    random::Random,
     transcript::{Transcript, describe},
 };
 
@@ -165,9 +166,7 @@ impl Bench {
         let Some(first) = clients.next() else {
             return Ok(());
         };
-        let into = clients
-            .nth(random::Random::new(seed).below(8))
-            .unwrap_or(first);
+        let into = clients.nth(Random::new(seed).below(8)).unwrap_or(first);
         let by = wanted.0.wrapping_sub(into.sequence.0);
         for segment in &mut dialogue.segments {
             let number = match segment.direction {
