@@ -10,6 +10,23 @@ use crate::phases::Phases;
 use crate::workspace::HOST;
 use crate::{setup, workspace};
 
+/// Tests of a running firewall: what it does must not depend on where its filter is attached.
+const IN_EVERY_MODE: [&str; 9] = [
+    "attacks_lifetime",
+    "attacks_negotiation",
+    "attacks_packets",
+    "attacks_pressure",
+    "attacks_stream",
+    "bystanders",
+    "namespaces",
+    "one_port",
+    "transfers",
+];
+/// Besides native, in which all tests run.
+const OTHER_MODES: [&str; 2] = ["generic", "tc"];
+/// They wait for each other and for the kernel more than they compute.
+const THREADS_A_CPU: usize = 2;
+
 /// Builds and runs the tests that match one of the filters, or all.
 ///
 /// # Errors
@@ -29,7 +46,8 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
     build_ftpfw(phases)?;
     build_embedded_server(phases)?;
 
-    let threads = thread::available_parallelism().map_or(2, NonZero::get);
+    let cpus = thread::available_parallelism().map_or(2, NonZero::get);
+    let threads = cpus * THREADS_A_CPU;
     let suites: [(&str, &[&str]); 3] = [
         ("unit tests", &["--lib", "--bins"]),
         ("documentation tests", &["--doc"]),
@@ -43,6 +61,19 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
             .arg(format!("--test-threads={threads}"));
         test.envs(programs(Profile::Release));
         phases.check(name, &mut test)?;
+    }
+    for mode in OTHER_MODES {
+        let mut test = workspace::cargo(&["test", "--no-fail-fast"]);
+        test.args(HOST);
+        test.args(IN_EVERY_MODE.map(|name| format!("--test={name}")));
+        test.arg("--").args(filters);
+        test.arg(format!("--test-threads={threads}"));
+        test.envs(programs(Profile::Release))
+            .env("FTPFW_MODE", mode);
+        phases.check(
+            &format!("those of a running firewall in mode {mode}"),
+            &mut test,
+        )?;
     }
     Ok(())
 }
