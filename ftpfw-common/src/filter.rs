@@ -68,6 +68,14 @@ pub trait Tables {
     fn retransmitted(&self, _connection: &SessionKey) -> bool {
         false
     }
+    /// Whether the FTP daemon listens on the tuple's port for this client: it holds an opaque session.
+    fn listens_for(&self, _key: &TupleKey) -> bool {
+        false
+    }
+    /// Whether the tuple's client holds an opaque session on its server.
+    fn is_entitled(&self, _key: &TupleKey) -> bool {
+        false
+    }
     /// A SYN is let through: remember its flow, and claim its tuple where no tracepoint does.
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey);
     /// The client goes on after its SYN, and no socket of this host knows it: the daemon is behind
@@ -117,7 +125,8 @@ fn decide_tcp(
         return Reason::OpenPort;
     }
     // What makes a scan cheap: no address is read, no hash computed.
-    if tcp.opens() && entry.armed() == 0 {
+    let in_range = entry.policy() & port::PASSIVE_RANGE != 0;
+    if tcp.opens() && entry.is_idle() && !in_range {
         return Reason::NotArmed;
     }
     let (client, server) = (network.source(cursor), network.destination(cursor));
@@ -136,25 +145,27 @@ fn decide_tcp(
         server_port: tcp.destination,
     };
     if tcp.opens() {
-        return match tables.armed(&tuple) {
-            Armed::Live => {
-                tables.admit(&tuple, &flow);
-                Reason::Tuple
-            }
-            Armed::Expired => Reason::Expired,
-            Armed::None if tables.retransmitted(&connection) => Reason::Tuple,
-            Armed::None => Reason::NoTuple,
+        let reason = match tables.armed(&tuple) {
+            Armed::Live => Reason::Tuple,
+            _ if entry.listeners() > 0 && tables.listens_for(&tuple) => Reason::Listener,
+            _ if in_range && tables.is_entitled(&tuple) => Reason::PassiveRange,
+            Armed::Expired => return Reason::Expired,
+            Armed::None if tables.retransmitted(&connection) => return Reason::Tuple,
+            Armed::None if entry.is_idle() => return Reason::NotArmed,
+            Armed::None => return Reason::NoTuple,
         };
+        tables.admit(&tuple, &flow);
+        return reason;
     }
     match tables.socket(&connection) {
         Socket::Connection => Reason::Socket,
         // Two SYNs of one client may both get this far; the tuple is for one connection. A deadline
         // that passed after the SYN was let through does not matter any more.
-        Socket::Request if tables.armed(&tuple) == Armed::None => Reason::HandshakeTooLate,
+        Socket::Request if !is_allowed(entry, &tuple, tables) => Reason::HandshakeTooLate,
         Socket::Request => Reason::Socket,
         Socket::None => match tables.flow(&flow) {
             Flow::Live => Reason::Flow,
-            Flow::Handshake if tables.armed(&tuple) == Armed::None => Reason::HandshakeTooLate,
+            Flow::Handshake if !is_allowed(entry, &tuple, tables) => Reason::HandshakeTooLate,
             Flow::Handshake => {
                 tables.establish(&tuple, &flow);
                 Reason::Flow
@@ -162,6 +173,14 @@ fn decide_tcp(
             Flow::None => Reason::NoConnection,
         },
     }
+}
+
+/// Whether what let a SYN through is still there.
+#[inline(always)]
+fn is_allowed(entry: PortEntry, tuple: &TupleKey, tables: &impl Tables) -> bool {
+    tables.armed(tuple) != Armed::None
+        || (entry.listeners() > 0 && tables.listens_for(tuple))
+        || (entry.policy() & port::PASSIVE_RANGE != 0 && tables.is_entitled(tuple))
 }
 
 #[inline(always)]

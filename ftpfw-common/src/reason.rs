@@ -46,6 +46,10 @@ counted! {
         OpenPort = "open-port",
         /// A SYN to an armed tuple.
         Tuple = "tuple",
+        /// A SYN to a listener of the FTP daemon's, from a client with an opaque session on it.
+        Listener = "listener",
+        /// A SYN into the FTP daemon's passive range, from a client with an opaque session.
+        PassiveRange = "passive-range",
         /// A segment of a connection that the kernel has a socket for.
         Socket = "socket",
         /// A packet of a flow that went out before (`FLOWS`).
@@ -122,6 +126,8 @@ counted! {
         TuplesFull = "tuples-full",
         /// The map of sessions is full.
         SessionsFull = "sessions-full",
+        /// The map of listeners is full, or the listener is in it already.
+        ListenersFull = "listeners-full",
     }
 }
 

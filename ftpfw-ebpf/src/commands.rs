@@ -185,8 +185,6 @@ fn find(skb: *mut __sk_buff, key: &SessionKey, tcp: &Tcp) -> Option<*mut Session
         client_next: Sequence(tcp.sequence),
         server_next: Sequence(tcp.acknowledgment),
         adopted: past.sent > 0 || past.received > 0,
-        // SAFETY: the context is valid during the program.
-        interface: unsafe { (*skb).ifindex },
         direction: Direction::Client,
     };
     sessions::born(key, &birth)

@@ -16,9 +16,12 @@ mod conclude;
 mod count;
 mod cursor;
 mod events;
+mod kernel;
+mod listeners;
 mod lookup;
 mod maps;
 mod outgoing;
+mod processes;
 mod replies;
 mod sessions;
 mod sockets;
@@ -99,6 +102,27 @@ pub fn replies(ctx: TcContext) -> i32 {
 #[raw_tracepoint]
 pub fn sockets(ctx: RawTracePointContext) -> i32 {
     sockets::state_changed(&ctx);
+    0
+}
+
+/// `sched_process_fork`: an FTP daemon's child belongs to it.
+#[raw_tracepoint]
+pub fn forks(ctx: RawTracePointContext) -> i32 {
+    processes::forked(&ctx);
+    0
+}
+
+/// `sched_process_exec`: another program is no FTP daemon.
+#[raw_tracepoint]
+pub fn execs(_ctx: RawTracePointContext) -> i32 {
+    processes::executed();
+    0
+}
+
+/// `sched_process_exit`.
+#[raw_tracepoint]
+pub fn exits(ctx: RawTracePointContext) -> i32 {
+    processes::exited(&ctx);
     0
 }
 

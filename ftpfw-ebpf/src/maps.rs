@@ -8,9 +8,9 @@ use aya_ebpf::{
 use ftpfw_common::{
     abi::{
         event::{Direction, EventHeader, PAYLOAD_CHUNK},
-        keys::{FlowKey, PairKey, SessionKey, TupleKey},
+        keys::{EntitledKey, FlowKey, ListenerKey, PairKey, SessionKey, TupleKey},
         policy::Settings,
-        values::{Flow, PortEntry, Session, Tuple},
+        values::{Entitled, Flow, Listener, PortEntry, Session, Tuple},
     },
     packet::Tcp,
     reason::{Counter, Nic},
@@ -21,6 +21,9 @@ const PORT_COUNT: u32 = 1 << 16;
 const TUPLES: u32 = 1 << 16;
 const SESSION_COUNT: u32 = 1 << 14;
 const FLOW_COUNT: u32 = 1 << 16;
+const LISTENER_COUNT: u32 = 1 << 14;
+const PROCESS_COUNT: u32 = 1 << 15;
+const DAEMON_COUNT: u32 = 1 << 8;
 const EVENT_BYTES: u32 = 1 << 22;
 
 #[map]
@@ -37,6 +40,14 @@ pub static SESSIONS: HashMap<SessionKey, Stored> = HashMap::with_max_entries(SES
 pub static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOW_COUNT, 0);
 #[map]
 pub static OPAQUE: HashMap<PairKey, u64> = HashMap::with_max_entries(SESSION_COUNT, 0);
+#[map]
+pub static ENTITLED: HashMap<EntitledKey, Entitled> = HashMap::with_max_entries(SESSION_COUNT, 0);
+#[map]
+pub static LISTENERS: HashMap<ListenerKey, Listener> = HashMap::with_max_entries(LISTENER_COUNT, 0);
+#[map]
+pub static PROCESSES: HashMap<u32, u32> = HashMap::with_max_entries(PROCESS_COUNT, 0);
+#[map]
+pub static DAEMONS: HashMap<u32, u32> = HashMap::with_max_entries(DAEMON_COUNT, 0);
 #[map]
 pub static NICS: Array<u32> = Array::with_max_entries(1 << 16, 0);
 #[map]

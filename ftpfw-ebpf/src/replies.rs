@@ -42,7 +42,7 @@ pub fn segment(skb: *mut __sk_buff, record: *mut Record) {
     let session = match maps::session(key) {
         Some(session) => session,
         None if length == 0 || tcp.has(flag::RST) => return,
-        None => match meet(skb, record, socket) {
+        None => match meet(record, socket) {
             Some(session) => session,
             None => return,
         },
@@ -60,7 +60,7 @@ pub fn segment(skb: *mut __sk_buff, record: *mut Record) {
 
 /// A session is born with the server's first payload.
 #[inline(always)]
-fn meet(skb: *mut __sk_buff, record: *mut Record, socket: *mut bpf_sock) -> Option<*mut Session> {
+fn meet(record: *mut Record, socket: *mut bpf_sock) -> Option<*mut Session> {
     // SAFETY: as in `segment`.
     let record = unsafe { &*record };
     let tcp = &record.segment;
@@ -76,8 +76,6 @@ fn meet(skb: *mut __sk_buff, record: *mut Record, socket: *mut bpf_sock) -> Opti
         client_next: Sequence(tcp.acknowledgment),
         server_next: Sequence(tcp.sequence),
         adopted,
-        // SAFETY: the context is valid during the program.
-        interface: unsafe { (*skb).ifindex },
         direction: Direction::Server,
     };
     sessions::born(&record.header.key, &birth)

@@ -18,6 +18,7 @@ use ftpfw_common::{
 use crate::{
     atomic, clock, count,
     events::{self, Detail},
+    listeners,
     maps::{self, LAST_SESSION, NEW_SESSION, OPAQUE, PORTS, SESSIONS},
     tuples,
 };
@@ -30,8 +31,6 @@ pub struct Birth {
     pub server_next: Sequence,
     /// The connection was there before ftpfw looked.
     pub adopted: bool,
-    /// Index of the interface.
-    pub interface: u32,
     /// Who asks: keeps the scratch of ingress and egress apart.
     pub direction: Direction,
 }
@@ -52,7 +51,7 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     };
     session.born_at = now;
     session.adopted = u32::from(birth.adopted);
-    session.interface = birth.interface;
+    session.daemon = listeners::daemon_of(key.server_port);
     session.shared.acknowledge(birth.client_next.0);
     if birth.adopted {
         session.shared.adopt();
@@ -86,10 +85,12 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
         ..Detail::default()
     };
     events::send(Kind::Opened, id, key, now, detail);
+    let session = maps::session(key)?;
     if opaque {
-        became_opaque(key, id, now, Direction::Client);
+        // SAFETY: a live map value; only what never changes is read.
+        became_opaque(unsafe { &*session }, key, now, Direction::Client);
     }
-    maps::session(key)
+    Some(session)
 }
 
 const WORDS: usize = size_of::<Session>() / size_of::<u64>();
@@ -109,8 +110,8 @@ unsafe fn zero(words: *mut u64) {
 
 /// The session is TLS from here on: the server said so, or (`direction` is the client's) it is on a
 /// port where it always was.
-#[inline(always)]
-pub fn became_opaque(key: &SessionKey, id: u64, now: u64, direction: Direction) {
+#[inline(never)]
+pub fn became_opaque(session: &Session, key: &SessionKey, now: u64, direction: Direction) {
     let pair = PairKey {
         client: key.client,
         server: key.server,
@@ -123,22 +124,23 @@ pub fn became_opaque(key: &SessionKey, id: u64, now: u64, direction: Direction) 
         // Full: the client's active transfers from port 20 are refused, and counted there.
         None => drop(OPAQUE.insert(pair, 1, 0)),
     }
+    listeners::entitle(key, session.daemon, session.born_at);
     let detail = Detail {
         direction: direction as u8,
         ..Detail::default()
     };
-    events::send(Kind::Opaque, id, key, now, detail);
+    events::send(Kind::Opaque, session.id, key, now, detail);
 }
 
 /// The session is plain text again, after CCC.
 #[inline(always)]
-pub fn became_plain(key: &SessionKey, id: u64, now: u64) {
-    forget_opaque(key);
+pub fn became_plain(session: &Session, key: &SessionKey, now: u64) {
+    forget_opaque(key, session.daemon);
     let detail = Detail {
         direction: Direction::Server as u8,
         ..Detail::default()
     };
-    events::send(Kind::Plain, id, key, now, detail);
+    events::send(Kind::Plain, session.id, key, now, detail);
 }
 
 /// Withdraws what the session has armed and nobody claimed.
@@ -232,13 +234,14 @@ pub fn remove(session: &Session, key: &SessionKey, now: u64) {
         return;
     }
     if opaque {
-        forget_opaque(key);
+        forget_opaque(key, session.daemon);
     }
     events::send(Kind::Closed, id, key, now, Detail::default());
 }
 
 #[inline(always)]
-fn forget_opaque(key: &SessionKey) {
+fn forget_opaque(key: &SessionKey, daemon: u32) {
+    listeners::disentitle(key, daemon);
     let pair = PairKey {
         client: key.client,
         server: key.server,

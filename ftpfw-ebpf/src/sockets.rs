@@ -1,17 +1,12 @@
 //! `inet_sock_set_state`: what really became of a connection.
 
-use aya_ebpf::{
-    Global,
-    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel},
-    programs::RawTracePointContext,
-};
+use aya_ebpf::programs::RawTracePointContext;
 use ftpfw_common::{
     Address,
     abi::{
         event::{Cause, Kind},
-        keys::{SessionKey, TupleKey},
+        keys::{ListenerKey, SessionKey, TupleKey},
         policy::port,
-        sockets::SocketLayout,
         values::PortEntry,
     },
 };
@@ -19,30 +14,15 @@ use ftpfw_common::{
 use crate::{
     atomic, clock,
     events::{self, Detail},
+    kernel::{KERNEL_LAYOUT, field},
+    listeners,
     lookup::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT},
     maps::{self, ARMED, LAST_ARMED, PORTS},
-    sessions, tuples,
+    processes, sessions, tuples,
 };
 
 const AF_INET: u16 = 2;
 const IPPROTO_TCP: u16 = 6;
-
-/// Where this kernel keeps what is read below; the agent fills it in before it loads the program.
-#[unsafe(no_mangle)]
-static SOCKET_LAYOUT: Global<SocketLayout> = Global::new(SocketLayout {
-    family: 0,
-    protocol: 0,
-    local_v4: 0,
-    remote_v4: 0,
-    local_v6: 0,
-    remote_v6: 0,
-    local_port: 0,
-    remote_port: 0,
-    net: 0,
-    inum: 0,
-    namespace: 0,
-    reserved: 0,
-});
 
 /// A change of state of a socket of ours. Ports in host byte order.
 struct Change {
@@ -54,21 +34,13 @@ struct Change {
     remote_port: u16,
 }
 
-/// Reads a field of a structure of the kernel's.
-#[inline(always)]
-fn field<T>(structure: usize, offset: u32) -> Option<T> {
-    // SAFETY: the helper copies from any address, or says that it is none; every type that is asked
-    // for is a number or an array of numbers.
-    unsafe { bpf_probe_read_kernel((structure + offset as usize) as *const T) }.ok()
-}
-
 impl Change {
     /// The arguments are `struct sock *sk, int oldstate, int newstate` (`include/trace/events/sock.h`).
     /// `None` for sockets of other protocols, and of other network namespaces: those have addresses
     /// and ports of their own, which may be the same.
     #[inline(always)]
     fn read(ctx: &RawTracePointContext) -> Option<Self> {
-        let layout = SOCKET_LAYOUT.load();
+        let layout = KERNEL_LAYOUT.load();
         let socket = ctx.arg::<u64>(0) as usize;
         let protocol: u16 = field(socket, layout.protocol)?;
         let net: u64 = field(socket, layout.net)?;
@@ -99,6 +71,19 @@ impl Change {
         })
     }
 
+    /// The listening socket, as `LISTENERS` holds it.
+    #[inline(always)]
+    fn listener(&self) -> ListenerKey {
+        ListenerKey {
+            server: if self.local.is_unspecified() {
+                Address::UNSPECIFIED
+            } else {
+                self.local
+            },
+            port: u32::from(self.local_port),
+        }
+    }
+
     /// The connection with both its ports, as `CLAIMED` holds it.
     #[inline(always)]
     fn connection(&self) -> TupleKey {
@@ -120,7 +105,12 @@ pub fn state_changed(ctx: &RawTracePointContext) {
     match (change.old, change.new) {
         (TCP_SYN_RECV, TCP_ESTABLISHED) => {
             let tuple = TupleKey::passive(change.remote, change.local, change.local_port);
-            tuples::claim(&tuple, &change.connection(), clock::fine());
+            let now = clock::fine();
+            if !tuples::claim(&tuple, &change.connection(), now)
+                && listeners_of(change.local_port) > 0
+            {
+                listeners::claim(&tuple, &change.connection(), now);
+            }
         }
         (TCP_SYN_SENT, TCP_ESTABLISHED) => {
             let tuple = TupleKey::active(change.remote, change.remote_port, change.local);
@@ -133,11 +123,25 @@ pub fn state_changed(ctx: &RawTracePointContext) {
     }
 }
 
-/// Somebody listens on a protected port: the agent finds out who.
+/// Somebody listens. On a control port that is an FTP daemon; what such a one listens on, on protected
+/// ports, is for its clients, and whatever else listens there is not. From CLOSE to LISTEN the current
+/// process is the one that called listen().
 #[inline(always)]
 fn listener_opened(change: &Change) {
-    if policy(change.local_port) & port::PROTECTED_TCP == 0 {
+    let bits = policy(change.local_port);
+    let process = processes::current();
+    let mut detail = Detail {
+        number: process,
+        ..Detail::default()
+    };
+    let now = clock::fine();
+    if bits & port::CONTROL != 0 {
+        processes::serves(process, change.local_port);
+    } else if bits & port::PROTECTED_TCP == 0 {
         return;
+    } else if let Some(daemon) = processes::daemon_of(process) {
+        listeners::opened(&change.listener(), daemon, now);
+        detail.detail = 1;
     }
     let key = SessionKey {
         client: Address::UNSPECIFIED,
@@ -145,12 +149,7 @@ fn listener_opened(change: &Change) {
         client_port: 0,
         server_port: change.local_port,
     };
-    // From CLOSE to LISTEN the current process is the one that called listen().
-    let detail = Detail {
-        number: (bpf_get_current_pid_tgid() >> 32) as u32,
-        ..Detail::default()
-    };
-    events::send(Kind::Listening, 0, &key, clock::fine(), detail);
+    events::send(Kind::Listening, 0, &key, now, detail);
 }
 
 #[inline(always)]
@@ -158,6 +157,13 @@ fn policy(number: u16) -> u32 {
     PORTS
         .get(u32::from(number))
         .map_or(0, |entry| entry.policy())
+}
+
+#[inline(always)]
+fn listeners_of(number: u16) -> u32 {
+    PORTS
+        .get(u32::from(number))
+        .map_or(0, |entry| entry.listeners())
 }
 
 /// Whoever listened there, the next one may be the daemon.
@@ -175,6 +181,9 @@ fn forget_foreign(number: u16) {
 #[inline(always)]
 fn listener_closed(change: &Change) {
     forget_foreign(change.local_port);
+    if listeners_of(change.local_port) > 0 {
+        listeners::remove(&change.listener());
+    }
     let port = u32::from(change.local_port);
     let armed = PORTS.get(port).map_or(0, |entry| entry.armed());
     if armed == 0 {

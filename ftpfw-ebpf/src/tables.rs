@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext;
 use ftpfw_common::{
     abi::{
-        keys::{FlowKey, SessionKey, TupleKey},
+        keys::{FlowKey, PairKey, SessionKey, TupleKey},
         values::{Flow, PortEntry},
     },
     filter::{self, Armed, CLOSING, HANDSHAKE, Socket, Tables},
@@ -13,9 +13,9 @@ use ftpfw_common::{
 };
 
 use crate::{
-    clock,
+    clock, listeners,
     lookup::{self, NO_SOCKET, TCP_LISTEN, TCP_NEW_SYN_RECV},
-    maps::{ARMED, CLAIMED, FLOWS, PORTS, settings},
+    maps::{ARMED, CLAIMED, FLOWS, OPAQUE, PORTS, settings},
     tuples,
 };
 
@@ -96,6 +96,20 @@ impl Tables for KernelTables {
         // SAFETY: one word is read.
         unsafe { CLAIMED.get(claimed) }
             .is_some_and(|tuple| clock::coarse().wrapping_sub(tuple.until) < HANDSHAKE)
+    }
+
+    #[inline(always)]
+    fn listens_for(&self, key: &TupleKey) -> bool {
+        listeners::listens_for(key).is_some()
+    }
+
+    #[inline(always)]
+    fn is_entitled(&self, key: &TupleKey) -> bool {
+        let pair = PairKey {
+            client: key.client,
+            server: key.server,
+        };
+        OPAQUE.get_ptr(pair).is_some()
     }
 
     #[inline(always)]

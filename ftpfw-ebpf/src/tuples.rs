@@ -85,20 +85,22 @@ pub fn remove(key: &TupleKey) -> bool {
     removed
 }
 
-/// The connection that `key` allows is made: `connection` names both its ports.
+/// The connection that `key` allows is made: `connection` names both its ports. `false` if nothing
+/// allowed it.
 #[inline(always)]
-pub fn claim(key: &TupleKey, connection: &TupleKey, now: u64) {
+pub fn claim(key: &TupleKey, connection: &TupleKey, now: u64) -> bool {
     // SAFETY: copied at once; an entry reused meanwhile would be another live tuple of this moment.
     let Some(mut tuple) = unsafe { ARMED.get(key) }.copied() else {
-        return;
+        return false;
     };
     if !remove(key) {
-        return;
+        return false;
     }
     tuple.until = now;
     // A full map costs the record of the transfer, not the transfer: its socket lets it through.
     let _ = CLAIMED.insert(connection, tuple, 0);
     events::data_connection(Kind::Claimed, connection, &tuple, now);
+    true
 }
 
 /// The connection is over.

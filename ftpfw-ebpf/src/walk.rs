@@ -241,11 +241,12 @@ unsafe extern "C" fn server_byte(index: u32, walk: *mut Walk) -> i64 {
             ServerEvent::Refused(refusal) => conclude::refuse(walk, refusal, 0),
             ServerEvent::Opaque => {
                 let header = &(*walk.record).header;
-                sessions::became_opaque(&header.key, header.session, header.at, Direction::Server);
+                let session = &*walk.session;
+                sessions::became_opaque(session, &header.key, header.at, Direction::Server);
             }
             ServerEvent::Plain => {
                 let header = &(*walk.record).header;
-                sessions::became_plain(&header.key, header.session, header.at);
+                sessions::became_plain(&*walk.session, &header.key, header.at);
             }
         }
     }

@@ -145,3 +145,25 @@ pub struct PairKey {
     /// The local address.
     pub server: Address,
 }
+
+/// A client with an opaque session, and on which daemon: by its number, that of a control port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct EntitledKey {
+    /// The FTP client.
+    pub client: Address,
+    /// The server's address of its control connection.
+    pub server: Address,
+    /// The daemon.
+    pub daemon: u32,
+}
+
+/// A listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ListenerKey {
+    /// Its address; [`Address::UNSPECIFIED`] for any.
+    pub server: Address,
+    /// Its port, host byte order.
+    pub port: u32,
+}

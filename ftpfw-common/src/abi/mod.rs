@@ -5,13 +5,13 @@
 //! refuses pinned maps of another version (DESIGN §6).
 
 pub mod event;
+pub mod kernel;
 pub mod keys;
 pub mod policy;
-pub mod sockets;
 pub mod values;
 
 /// Version of the layouts below; pinned next to the maps as the first field of [`policy::Settings`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Names of the maps, as pinned under the pin directory.
 pub mod maps {
@@ -32,6 +32,14 @@ pub mod maps {
     /// `Array<u32, u32>`, 65,536 entries: the [`crate::reason::Nic`] of a protected interface, by the
     /// low 16 bits of its index; 0 for any other.
     pub const NICS: &str = "NICS";
+    /// `Hash<EntitledKey, Entitled>`: who has an opaque session on which daemon.
+    pub const ENTITLED: &str = "ENTITLED";
+    /// `Hash<ListenerKey, Listener>`: what FTP daemons listen on, on protected ports.
+    pub const LISTENERS: &str = "LISTENERS";
+    /// `Hash<u32, u32>`: processes of FTP daemons, by their number, and of which daemon.
+    pub const PROCESSES: &str = "PROCESSES";
+    /// `Hash<u32, u32>`: the daemon of a control port. One that is not there is the port's own.
+    pub const DAEMONS: &str = "DAEMONS";
     /// `PerCpuArray<u32, u64>`: counters, indexed by [`crate::reason::Counter`].
     pub const COUNTERS: &str = "COUNTERS";
     /// `Array<u32, Settings>`, one entry.
@@ -56,4 +64,10 @@ pub mod programs {
     pub const REPLIES: &str = "replies";
     /// Raw tracepoint `inet_sock_set_state`.
     pub const SOCKETS: &str = "sockets";
+    /// Raw tracepoint `sched_process_fork`.
+    pub const FORKS: &str = "forks";
+    /// Raw tracepoint `sched_process_exec`.
+    pub const EXECS: &str = "execs";
+    /// Raw tracepoint `sched_process_exit`.
+    pub const EXITS: &str = "exits";
 }

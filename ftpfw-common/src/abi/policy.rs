@@ -19,6 +19,18 @@ pub mod port {
     /// A process that is no FTP daemon listens here. Set by the agent, cleared by the programs when the
     /// listener closes.
     pub const FOREIGN: u32 = 1 << 6;
+    /// In the passive range of the FTP daemon: open to clients with an opaque session (`--ftps range`).
+    pub const PASSIVE_RANGE: u32 = 1 << 7;
+}
+
+/// Values of [`Settings::ftps`].
+pub mod ftps {
+    /// Clients with an opaque session get in nowhere.
+    pub const DENY: u32 = 0;
+    /// Where the FTP daemon listens for them.
+    pub const LISTENER: u32 = 1;
+    /// On all ports with [`super::port::PASSIVE_RANGE`].
+    pub const RANGE: u32 = 2;
 }
 
 /// Map `SETTINGS`, one entry: policy that can change while the programs run.
@@ -42,12 +54,12 @@ pub struct Settings {
     /// 1: the driver hands on segments of other hosts' stacks whose checksum nobody has computed
     /// (`CHECKSUM_PARTIAL`: veth and paravirtual NICs).
     pub partial_checksums: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// How data connections of opaque sessions are admitted: see [`ftps`].
+    pub ftps: u32,
 }
 
 impl Settings {
-    /// The defaults of DESIGN: inline opener, 120 s for a tuple.
+    /// The defaults of DESIGN: inline opener, 120 s for a tuple, FTPS by listeners.
     pub const DEFAULT: Self = Self {
         abi_version: super::VERSION,
         inline_opener: 1,
@@ -57,6 +69,6 @@ impl Settings {
         claim_on_syn: 0,
         dry_run: 0,
         partial_checksums: 0,
-        reserved: 0,
+        ftps: ftps::LISTENER,
     };
 }

@@ -2,7 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::control::{ClientSide, ServerSide, Shared};
+use crate::{
+    address::Address,
+    control::{ClientSide, ServerSide, Shared},
+};
 
 /// How a tuple came to be. Stable numbers: stored in maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +83,10 @@ pub struct PortEntry(pub u64);
 impl PortEntry {
     /// What to add to the word for one more armed tuple.
     pub const ONE_ARMED: u64 = 1;
+    /// What to add to the word for one more listener of an FTP daemon's.
+    pub const ONE_LISTENER: u64 = 1 << 24;
 
-    /// An entry of `armed` tuples and `policy` bits.
+    /// An entry of `armed` tuples (and listeners, in its upper 8 bits) and `policy` bits.
     #[inline(always)]
     #[must_use]
     pub const fn new(armed: u32, policy: u32) -> Self {
@@ -92,7 +97,21 @@ impl PortEntry {
     #[inline(always)]
     #[must_use]
     pub const fn armed(self) -> u32 {
-        self.0 as u32
+        (self.0 & (Self::ONE_LISTENER - 1)) as u32
+    }
+
+    /// Number of listeners in `LISTENERS` for this port, over all addresses.
+    #[inline(always)]
+    #[must_use]
+    pub const fn listeners(self) -> u32 {
+        self.0 as u32 / Self::ONE_LISTENER as u32
+    }
+
+    /// Whether neither a tuple nor a listener can let anybody in.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_idle(self) -> bool {
+        self.0 as u32 == 0
     }
 
     /// Bits of [`super::policy::port`].
@@ -106,8 +125,34 @@ impl PortEntry {
     #[inline(always)]
     #[must_use]
     pub const fn with_policy(self, policy: u32) -> Self {
-        Self::new(self.armed(), policy)
+        Self::new(self.0 as u32, policy)
     }
+}
+
+/// A listener that an FTP daemon opened on a protected port (DESIGN §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Listener {
+    /// When it was opened, ns of `CLOCK_MONOTONIC`.
+    pub opened_at: u64,
+    /// The session that it was opened for; 0 while that is not known.
+    pub session: u64,
+    /// The client that it was opened for; [`Address::UNSPECIFIED`] while that is not known.
+    pub client: Address,
+    /// The daemon: the number of a control port.
+    pub daemon: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// The opaque sessions of one client on one daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Entitled {
+    /// How many live.
+    pub sessions: u64,
+    /// When the first of them was born, ns of `CLOCK_MONOTONIC`.
+    pub since: u64,
 }
 
 /// A flow without a local socket.
@@ -145,8 +190,9 @@ pub struct Session {
     pub born_at: u64,
     /// 1 when it was met in the middle, else 0.
     pub adopted: u32,
-    /// Index of the interface that it was first seen on.
-    pub interface: u32,
+    /// The daemon that it is entitled to the listeners of, while it is opaque: the number of a control
+    /// port.
+    pub daemon: u32,
     /// What both directions need.
     pub shared: Shared,
     /// The stream of commands.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ftpfw_common::{
+    Address,
     abi::{
         event::{Cause, Direction, EventHeader, Kind},
-        keys::SessionKey,
+        keys::{ListenerKey, SessionKey},
         values::Mode,
     },
     control::{Conclusion, Rewound},
@@ -15,6 +16,7 @@ use ftpfw_common::{
 use tracing::{debug, error};
 
 use super::{
+    daemons::Daemons,
     event::{Event, Happening},
     foreign::Foreign,
     journal::Journal,
@@ -41,6 +43,7 @@ pub struct Follower {
     /// How often a client sent bytes again, and others.
     contradictions: u64,
     foreign: Foreign,
+    daemons: Daemons,
 }
 
 impl Follower {
@@ -51,6 +54,7 @@ impl Follower {
         tuples: Tuples,
         opener: Option<Opener>,
         foreign: Foreign,
+        daemons: Daemons,
     ) -> Self {
         Self {
             journal,
@@ -60,6 +64,7 @@ impl Follower {
             disagreements: 0,
             contradictions: 0,
             foreign,
+            daemons,
         }
     }
 
@@ -142,6 +147,7 @@ impl Follower {
         let adopted = header.number != 0;
         let session = Session::new(header.session, header.key, header.at, adopted, lost);
         self.sessions.insert(session);
+        self.daemons.session(&header.key);
         self.tell(header, Happening::Opened { adopted });
     }
 
@@ -215,6 +221,9 @@ impl Follower {
     }
 
     fn opaque(&mut self, header: &EventHeader, opaque: bool) {
+        if opaque {
+            self.daemons.session(&header.key);
+        }
         if let Some(session) = self.sessions.of(header) {
             session.engine().set_opaque(opaque);
         }
@@ -246,6 +255,21 @@ impl Follower {
             return;
         };
         let port = header.key.server_port;
+        if self.daemons.serves(port) {
+            return self.daemons.find();
+        }
+        if header.detail != 0 {
+            let listener = ListenerKey {
+                server: match header.key.server {
+                    any if any.is_unspecified() => Address::UNSPECIFIED,
+                    one => one,
+                },
+                port: u32::from(port),
+            };
+            let sessions = &self.sessions;
+            let id = |key: &SessionKey| sessions.id_of(key);
+            return self.daemons.narrow(&listener, pid, id);
+        }
         if self.foreign.listening(port, pid) {
             debug!("port {port} is closed to negotiations: process {pid}, no FTP daemon, listens");
         }

@@ -10,14 +10,12 @@ use std::{
 };
 
 use ftpfw_common::abi::policy::port;
-use procfs::process::{FDTarget, Process};
 
+use super::holders::{self, INIT, parent, program};
 use crate::{kernel::ports::Ports, listeners};
 
 /// Ancestors that are asked: a daemon's helper is not far from it.
 const GENERATIONS: usize = 8;
-/// systemd or inetd: it may hold the control port's listener for the daemon, and is none itself.
-const INIT: i32 = 1;
 
 /// Tells FTP daemons from other processes.
 #[derive(Debug)]
@@ -88,36 +86,13 @@ impl Foreign {
 
     /// Finds the programs that hold control connections now.
     fn find_daemons(&mut self) {
-        let sockets = [procfs::net::tcp(), procfs::net::tcp6()];
-        let inodes: HashSet<u64> = sockets
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|socket| self.control.contains(&socket.local_address.port()))
+        let inodes = holders::sockets(&self.control)
             .map(|socket| socket.inode)
             .collect();
-        let holders = procfs::process::all_processes()
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|process| process.pid > INIT && holds(process, &inodes));
+        let holding = holders::of(&inodes);
         self.daemons
-            .extend(holders.filter_map(|process| process.exe().ok()));
+            .extend(holding.iter().filter_map(|process| process.exe().ok()));
     }
-}
-
-fn holds(process: &Process, inodes: &HashSet<u64>) -> bool {
-    process.fd().into_iter().flatten().flatten().any(
-        |descriptor| matches!(descriptor.target, FDTarget::Socket(inode) if inodes.contains(&inode)),
-    )
-}
-
-fn program(pid: i32) -> Option<PathBuf> {
-    Process::new(pid).ok()?.exe().ok()
-}
-
-fn parent(pid: i32) -> Option<i32> {
-    Some(Process::new(pid).ok()?.stat().ok()?.ppid)
 }
 
 fn netns(process: &Path) -> Option<PathBuf> {

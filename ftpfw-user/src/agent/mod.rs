@@ -2,10 +2,12 @@
 
 mod agreement;
 pub mod api;
+mod daemons;
 mod event;
 mod follow;
 mod foreign;
 mod history;
+mod holders;
 pub mod interfaces;
 mod journal;
 pub(crate) mod lines;
@@ -32,6 +34,7 @@ use crate::{
     query::model::AgentRow,
 };
 use api::Socket;
+use daemons::Daemons;
 use event::{Event, Happening};
 use follow::Follower;
 use foreign::Foreign;
@@ -102,7 +105,9 @@ impl Agent {
         };
         let foreign = Foreign::new(kernel.maps().ports()?);
         let journal = Arc::new(Journal::default());
-        let mut follower = Follower::new(Arc::clone(&journal), tuples, opener, foreign);
+        let control = kernel.maps().ports()?.control();
+        let daemons = Daemons::new(kernel.maps(), control)?;
+        let mut follower = Follower::new(Arc::clone(&journal), tuples, opener, foreign, daemons);
         for (key, session) in kernel.maps().sessions()? {
             follower.take_over(key, &session);
         }

@@ -271,6 +271,13 @@ impl Sessions {
         self.by_id.get_mut(&id)
     }
 
+    /// The number of the session with these ends.
+    #[must_use]
+    pub fn id_of(&self, key: &SessionKey) -> Option<u64> {
+        let mut sessions = self.by_id.values();
+        sessions.find(|it| it.key == *key).map(|it| it.id)
+    }
+
     /// Adds, or replaces, a session.
     pub fn insert(&mut self, session: Session) {
         self.by_id.insert(session.id, session);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Place;
-use crate::config::{InterfaceArg, OpenPort, PortRange};
+use crate::config::{InterfaceArg, OpenPort, PassivePorts, PortRange};
 
 /// `ftpfw run`.
 #[derive(Debug, Args)]
@@ -37,12 +37,13 @@ pub struct RunArgs {
     /// Who arms tuples: the programs in the kernel, or this process alone.
     #[arg(long, value_enum, default_value_t = OpenerArg::Inline)]
     pub opener: OpenerArg,
-    /// How data connections of encrypted sessions are admitted.
-    #[arg(long, value_enum)]
-    pub ftps: Option<FtpsArg>,
-    /// Passive range of the FTP daemon, for `--ftps range`.
+    /// How passive data connections of encrypted sessions are admitted.
+    #[arg(long, value_enum, default_value_t = FtpsArg::Listener)]
+    pub ftps: FtpsArg,
+    /// Passive range of the FTP daemon, for `--ftps range`; auto: what vsftpd, proftpd and pure-ftpd
+    /// have in their configuration.
     #[arg(long, value_name = "LO-HI|auto")]
-    pub passive_ports: Option<String>,
+    pub passive_ports: Option<PassivePorts>,
     /// Decide, count and report, but drop nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -91,9 +92,9 @@ pub enum UdpArg {
 /// `--ftps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FtpsArg {
-    /// By what the FTP daemon listens on.
+    /// Where the FTP daemon listens for them: one connection for each listener.
     Listener,
-    /// By a range of ports.
+    /// On the ports of --passive-ports, for clients with an encrypted session.
     Range,
     /// Not at all.
     Deny,

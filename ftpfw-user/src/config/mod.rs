@@ -1,13 +1,15 @@
 //! What `ftpfw run` was asked to do, resolved: every value checked, every default filled in.
 
 mod interface;
+mod passive;
 mod ports;
 
 use std::{fmt, path::PathBuf};
 
-use ftpfw_common::abi::policy::Settings;
+use ftpfw_common::abi::policy::{Settings, ftps};
 
 pub use interface::{Interface, InterfaceArg, InterfaceError};
+pub use passive::PassivePorts;
 pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
 
 use crate::cli::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
@@ -68,20 +70,28 @@ impl Config {
             return Err(UsageError(format!("--pin-dir {path} is not an absolute path")).into());
         }
         let implicit_tls = PortPolicy::implicit_tls(&args.implicit_tls_ports, &args.control_ports);
+        let passive = passive(&args)?;
         let ports = PortPolicy {
             protected: args.protect,
             open: args.open_ports,
             control: args.control_ports,
             implicit_tls,
+            passive,
             protect_udp: args.udp == UdpArg::Drop,
         };
         ports.check()?;
+        let ftps = match args.ftps {
+            FtpsArg::Listener => ftps::LISTENER,
+            FtpsArg::Range => ftps::RANGE,
+            FtpsArg::Deny => ftps::DENY,
+        };
         Ok(Self {
             interfaces: interface::resolve(&args.interfaces, args.mode)?,
             ports,
             settings: Settings {
                 inline_opener: u32::from(args.opener == OpenerArg::Inline),
                 dry_run: u32::from(args.dry_run),
+                ftps,
                 ..Settings::DEFAULT
             },
             keep_attached: args.keep_attached,
@@ -91,20 +101,29 @@ impl Config {
     }
 }
 
+/// The range that `--ftps range` opens.
+fn passive(args: &RunArgs) -> anyhow::Result<Vec<PortRange>> {
+    match (args.ftps, args.passive_ports) {
+        (FtpsArg::Range, Some(PassivePorts::Range(range))) => Ok(vec![range]),
+        (FtpsArg::Range, Some(PassivePorts::Auto)) => passive::configured(),
+        (FtpsArg::Range, None) => {
+            let text = "--ftps range needs --passive-ports LO-HI, or --passive-ports auto";
+            Err(UsageError(text.to_owned()).into())
+        }
+        (_, Some(_)) => {
+            let text = "--passive-ports is for --ftps range";
+            Err(UsageError(text.to_owned()).into())
+        }
+        (_, None) => Ok(Vec::new()),
+    }
+}
+
 /// Refuses what does not exist yet: a firewall that silently ignores a flag is worse than one that
 /// lacks it.
 fn supported(args: &RunArgs) -> Result<(), UsageError> {
     let not_built = |flag: &str| Err(UsageError(format!("{flag} is not built yet: leave it out")));
     if args.config.is_some() {
         return not_built("--config");
-    }
-    if args.passive_ports.is_some() {
-        return not_built("--passive-ports");
-    }
-    match args.ftps {
-        Some(FtpsArg::Listener) => return not_built("--ftps listener"),
-        Some(FtpsArg::Range) => return not_built("--ftps range"),
-        Some(FtpsArg::Deny) | None => {}
     }
     Ok(())
 }
@@ -202,8 +221,24 @@ mod tests {
     }
 
     #[test]
+    fn a_passive_range_is_for_the_mode_that_needs_one() {
+        let config = resolve("-i lo --ftps range --passive-ports 50000-50100").unwrap();
+        assert_eq!(config.settings.ftps, ftps::RANGE);
+        let (first, last) = (50_000, 50_100);
+        assert_eq!(config.ports.passive, [PortRange { first, last }]);
+        assert!(error("-i lo --ftps range").contains("--passive-ports LO-HI"));
+        assert!(error("-i lo --passive-ports 50000-50100").contains("--ftps range"));
+        assert!(resolve("-i lo --ftps range --passive-ports 50100-50000").is_err());
+        assert_eq!(resolve("-i lo").unwrap().settings.ftps, ftps::LISTENER);
+        assert_eq!(
+            resolve("-i lo --ftps deny").unwrap().settings.ftps,
+            ftps::DENY
+        );
+    }
+
+    #[test]
     fn what_is_not_built_is_not_claimed() {
-        for flag in ["--ftps listener", "--passive-ports auto", "--config f.toml"] {
+        for flag in ["--config f.toml"] {
             let text = error(&format!("-i lo {flag}"));
             assert!(text.contains("not built yet"), "{flag}: {text}");
         }

@@ -98,6 +98,8 @@ pub struct PortPolicy {
     pub control: Vec<u16>,
     /// Carry FTP control connections that are TLS from the first byte.
     pub implicit_tls: Vec<u16>,
+    /// The passive range of the FTP daemon, with `--ftps range`.
+    pub passive: Vec<PortRange>,
     /// Whether `protected` is meant for UDP too.
     pub protect_udp: bool,
 }
@@ -113,6 +115,7 @@ impl Default for PortPolicy {
             open: Vec::new(),
             control: vec![21],
             implicit_tls: vec![990],
+            passive: Vec::new(),
             protect_udp: true,
         }
     }
@@ -166,6 +169,9 @@ impl PortPolicy {
                     Transport::Both => port::OPEN_TCP | port::OPEN_UDP,
                 },
             );
+        }
+        for range in &self.passive {
+            (range.first..=range.last).for_each(|port| set(port, port::PASSIVE_RANGE));
         }
         // A control port in the protected range must be reachable, and is never a data port.
         self.control

@@ -68,7 +68,9 @@ pub fn attach(
 
 /// Has the programs verified that will be needed, before anything is changed.
 fn verify(kernel: &mut Kernel, interfaces: &[Interface]) -> anyhow::Result<()> {
-    kernel.sockets()?;
+    for (name, _) in tracepoint::ALL {
+        kernel.tracepoint(name)?;
+    }
     kernel.replies()?;
     for interface in interfaces {
         match interface.mode {
@@ -185,7 +187,7 @@ fn attach_tracepoint(
     settings: Settings,
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
-    let attached = tracepoint::attach(kernel.sockets()?, pins, rollback);
+    let attached = tracepoint::attach(kernel, pins, rollback);
     if let Err(error) = &attached {
         tracing::warn!("{error:#}; tuples are claimed by the first SYN instead");
     }

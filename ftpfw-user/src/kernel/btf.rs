@@ -4,22 +4,22 @@ use std::{fs, os::unix::fs::MetadataExt as _};
 
 use anyhow::{Context as _, bail};
 use btf_rs::{Btf, BtfType, Struct, Type};
-use ftpfw_common::abi::sockets::SocketLayout;
+use ftpfw_common::abi::kernel::KernelLayout;
 
 /// The types of the running kernel.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// Anonymous structs and unions inside each other; the kernel has two or three.
 const DEPTH: u32 = 8;
 
-/// Where the kernel keeps what the program `sockets` reads, for the network namespace of this thread.
+/// Where the kernel keeps what the tracepoint programs read, for the network namespace of this thread.
 ///
 /// # Errors
 ///
 /// When the kernel has no BTF, or a structure lacks what is asked for.
-pub fn socket_layout() -> anyhow::Result<SocketLayout> {
+pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
     let btf = Btf::from_file(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
     let common = |member| offset(&btf, "sock", &["__sk_common", member]);
-    Ok(SocketLayout {
+    Ok(KernelLayout {
         family: common("skc_family")?,
         protocol: offset(&btf, "sock", &["sk_protocol"])?,
         local_v4: offset(&btf, "inet_sock", &["inet_saddr"])?,
@@ -31,6 +31,8 @@ pub fn socket_layout() -> anyhow::Result<SocketLayout> {
         // `possible_net_t` holds nothing but the pointer.
         net: common("skc_net")?,
         inum: offset(&btf, "net", &["ns", "inum"])?,
+        pid: offset(&btf, "task_struct", &["pid"])?,
+        tgid: offset(&btf, "task_struct", &["tgid"])?,
         namespace: namespace()?,
         reserved: 0,
     })
@@ -109,7 +111,7 @@ mod tests {
     /// What has been where it is since there is such a thing (`include/net/sock.h`).
     #[test]
     fn the_kernel_that_runs_has_what_is_asked_for() {
-        let layout = socket_layout().unwrap();
+        let layout = kernel_layout().unwrap();
         println!("{layout:?}");
         assert_eq!(
             (layout.remote_v4, layout.remote_port, layout.family),
@@ -117,6 +119,7 @@ mod tests {
         );
         assert!(layout.net > layout.family && layout.remote_v6 > layout.net);
         assert!(layout.local_port > layout.local_v6);
+        assert_eq!(layout.tgid, layout.pid + 4);
         assert_ne!(layout.namespace, 0);
     }
 

@@ -9,7 +9,7 @@ use super::{
     PinDir, link,
     maps::PINNED,
     pins::{self, PinnedInterface},
-    tc,
+    tc, tracepoint,
 };
 
 /// Removes all links and maps that are pinned here. Whether there was anything.
@@ -27,8 +27,11 @@ pub fn everything(pins: &PinDir) -> anyhow::Result<bool> {
         found = true;
         interface(&pinned)?;
     }
-    found |= pins.sockets_link().exists();
-    remove_link(&pins.sockets_link())?;
+    for (program, _) in tracepoint::ALL {
+        let link = pins.tracepoint_link(program);
+        found |= link.exists();
+        remove_link(&link)?;
+    }
     maps(pins)?;
     pins.remove_directories();
     Ok(found)

@@ -6,7 +6,7 @@ use aya::{
     maps::{Array, Map, MapData},
     programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp},
 };
-use ftpfw_common::abi::{self, policy::Settings, sockets};
+use ftpfw_common::abi::{self, kernel::LAYOUT, policy::Settings};
 
 use super::{Maps, PinDir, Wire, btf, detach, pins::AttachedMode};
 use crate::config::PortPolicy;
@@ -143,13 +143,13 @@ impl Kernel {
         self.program(abi::programs::REPLIES)
     }
 
-    /// The tracepoint.
+    /// The program of a tracepoint: one of [`abi::programs`].
     ///
     /// # Errors
     ///
     /// As [`Self::ingress`].
-    pub fn sockets(&mut self) -> anyhow::Result<&mut RawTracePoint> {
-        self.program(abi::programs::SOCKETS)
+    pub fn tracepoint(&mut self, name: &str) -> anyhow::Result<&mut RawTracePoint> {
+        self.program(name)
     }
 
     /// The object, for what else is in it (the programs' messages).
@@ -181,8 +181,8 @@ impl Kernel {
 fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &options.log_level, false);
-    let layout = Wire(btf::socket_layout()?);
-    loader.override_global(sockets::LAYOUT, &layout, true);
+    let layout = Wire(btf::kernel_layout()?);
+    loader.override_global(LAYOUT, &layout, true);
     if let Some(pins) = &options.pin_dir {
         for name in super::maps::PINNED {
             loader.map_pin_path(name, pins.map(name));

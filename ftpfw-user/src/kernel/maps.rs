@@ -10,10 +10,10 @@ use aya::{
 use ftpfw_common::{
     abi::{
         self,
-        keys::FlowKey,
+        keys::{FlowKey, ListenerKey},
         keys::{SessionKey, TupleKey},
         policy::Settings,
-        values::{Flow, Session, Tuple},
+        values::{Flow, Listener, Session, Tuple},
     },
     reason::{Counter, Nic},
 };
@@ -34,6 +34,12 @@ pub(super) const ITERATION_LIMIT: usize = 1 << 20;
 /// A session is copied out of its map as bytes: its atomics make it no plain value.
 type SessionBytes = [u8; size_of::<Session>()];
 
+/// The map of listeners.
+pub type ListenerMap = BpfHashMap<MapData, Wire<ListenerKey>, Wire<Listener>>;
+
+/// A map of numbers.
+pub type NumberMap = BpfHashMap<MapData, u32, u32>;
+
 /// The map of flows.
 pub type FlowMap = BpfHashMap<MapData, Wire<FlowKey>, Wire<Flow>>;
 
@@ -47,7 +53,7 @@ pub struct Maps {
 }
 
 /// What is pinned: all that outlives an agent.
-pub(super) const PINNED: [&str; 12] = [
+pub(super) const PINNED: [&str; 16] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -55,6 +61,10 @@ pub(super) const PINNED: [&str; 12] = [
     abi::maps::SESSIONS,
     abi::maps::FLOWS,
     abi::maps::OPAQUE,
+    abi::maps::ENTITLED,
+    abi::maps::LISTENERS,
+    abi::maps::PROCESSES,
+    abi::maps::DAEMONS,
     abi::maps::COUNTERS,
     abi::maps::NICS,
     abi::maps::SETTINGS,
@@ -63,13 +73,16 @@ pub(super) const PINNED: [&str; 12] = [
 ];
 
 /// What user space reads or writes.
-const OPENED: [&str; 10] = [
+const OPENED: [&str; 13] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
     abi::maps::LAST_ARMED,
     abi::maps::SESSIONS,
     abi::maps::FLOWS,
+    abi::maps::LISTENERS,
+    abi::maps::PROCESSES,
+    abi::maps::DAEMONS,
     abi::maps::COUNTERS,
     abi::maps::NICS,
     abi::maps::SETTINGS,
@@ -231,6 +244,33 @@ impl Maps {
             self.view(abi::maps::NICS)?,
             self.view(abi::maps::COUNTERS)?,
         ))
+    }
+
+    /// `LISTENERS`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn listeners(&self) -> anyhow::Result<ListenerMap> {
+        self.view(abi::maps::LISTENERS)
+    }
+
+    /// `PROCESSES`: processes of FTP daemons.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn processes(&self) -> anyhow::Result<NumberMap> {
+        self.view(abi::maps::PROCESSES)
+    }
+
+    /// `DAEMONS`: daemons of control ports.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn daemons(&self) -> anyhow::Result<NumberMap> {
+        self.view(abi::maps::DAEMONS)
     }
 
     /// `FLOWS`, for reading.

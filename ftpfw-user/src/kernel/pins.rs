@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PIN_DIR/PORTS, ARMED, …                    maps
-//! PIN_DIR/links/sockets                      link of the tracepoint
+//! PIN_DIR/links/sockets, forks, …            links of the tracepoints
 //! PIN_DIR/links/2-eth0/xdp-native            link of the filter on eth0, interface 2
 //! PIN_DIR/links/2-eth0/tcx-egress            links of the follower
 //! PIN_DIR/links/3-eth1/tcx-guard             link of filter and follower, in mode tc
@@ -79,10 +79,10 @@ impl PinDir {
         self.0.join(name)
     }
 
-    /// Where the link of the tracepoint is pinned.
+    /// Where the link of a tracepoint's program is pinned.
     #[must_use]
-    pub fn sockets_link(&self) -> PathBuf {
-        self.links().join("sockets")
+    pub fn tracepoint_link(&self, program: &str) -> PathBuf {
+        self.links().join(program)
     }
 
     /// Where the links of an interface are pinned.

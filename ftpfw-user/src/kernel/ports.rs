@@ -42,6 +42,14 @@ impl Ports {
         PortEntry(self.word(port).load(Ordering::Relaxed))
     }
 
+    /// The ports of control connections.
+    #[must_use]
+    pub fn control(&self) -> Vec<u16> {
+        (0..=u16::MAX)
+            .filter(|port| self.get(*port).policy() & bits::CONTROL != 0)
+            .collect()
+    }
+
     /// Sets the policy of every port: bits of [`ftpfw_common::abi::policy::port`], by port. Armed
     /// counts stay.
     pub fn set_policy(&self, table: &[u32]) {

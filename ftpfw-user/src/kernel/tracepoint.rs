@@ -1,4 +1,4 @@
-//! The raw tracepoint `inet_sock_set_state`.
+//! The raw tracepoints.
 //!
 //! Raw, as the kernel skips a program of the other kind while any tracing program, or a bpf(2) call on
 //! a map, is at work on the same CPU (`bpf_prog_active`): a claim would be missed now and then.
@@ -6,37 +6,51 @@
 use std::fs;
 
 use anyhow::Context as _;
-use aya::programs::{RawTracePoint, links::FdLink};
+use aya::programs::links::FdLink;
+use ftpfw_common::abi::programs;
 
-use super::{PinDir, rollback::Rollback};
+use super::{Kernel, PinDir, rollback::Rollback};
 
-/// Attaches and pins. Where a link of an earlier agent is pinned, the new one takes its place after
-/// it works: a link of a tracepoint cannot change its program, and both may see an event for a
-/// moment, which claims a tuple once all the same.
+/// Programs, and what each is attached to: processes first, so that none is missed that listens.
+pub(super) const ALL: [(&str, &str); 4] = [
+    (programs::FORKS, "sched_process_fork"),
+    (programs::EXECS, "sched_process_exec"),
+    (programs::EXITS, "sched_process_exit"),
+    (programs::SOCKETS, "inet_sock_set_state"),
+];
+
+/// Attaches and pins all of them. Where a link of an earlier agent is pinned, the new one takes its
+/// place after it works: a link of a tracepoint cannot change its program, and both may see an event
+/// for a moment, which claims a tuple once all the same.
 ///
 /// # Errors
 ///
 /// When the kernel has no such tracepoint.
 pub(super) fn attach(
-    program: &mut RawTracePoint,
+    kernel: &mut Kernel,
     pins: &PinDir,
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
-    let path = pins.sockets_link();
-    if let Some(links) = path.parent() {
-        fs::create_dir_all(links).with_context(|| format!("cannot make {}", links.display()))?;
+    for (name, tracepoint) in ALL {
+        let path = pins.tracepoint_link(name);
+        if let Some(links) = path.parent() {
+            fs::create_dir_all(links)
+                .with_context(|| format!("cannot make {}", links.display()))?;
+        }
+        let program = kernel.tracepoint(name)?;
+        let id = program
+            .attach(tracepoint)
+            .with_context(|| format!("cannot attach to the raw tracepoint {tracepoint}"))?;
+        let link = FdLink::from(program.take_link(id)?);
+        if !path.exists() {
+            link.pin(&path)?;
+            rollback.made(&path);
+            continue;
+        }
+        let beside = path.with_file_name(format!("{name}-new"));
+        let _left_over = fs::remove_file(&beside);
+        link.pin(&beside)?;
+        fs::rename(&beside, &path).with_context(|| format!("cannot replace {}", path.display()))?;
     }
-    let id = program
-        .attach("inet_sock_set_state")
-        .context("cannot attach to the raw tracepoint inet_sock_set_state")?;
-    let link = FdLink::from(program.take_link(id)?);
-    if !path.exists() {
-        link.pin(&path)?;
-        rollback.made(&path);
-        return Ok(());
-    }
-    let beside = path.with_file_name("sockets-new");
-    let _left_over = fs::remove_file(&beside);
-    link.pin(&beside)?;
-    fs::rename(&beside, &path).with_context(|| format!("cannot replace {}", path.display()))
+    Ok(())
 }

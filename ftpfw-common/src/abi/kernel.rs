@@ -1,18 +1,19 @@
-//! Where the kernel that runs keeps what the program `sockets` reads of a socket.
+//! Where the kernel that runs keeps what the tracepoint programs read of sockets and tasks.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Name of the constant in the eBPF object that holds the [`SocketLayout`].
-pub const LAYOUT: &str = "SOCKET_LAYOUT";
+/// Name of the constant in the eBPF object that holds the [`KernelLayout`].
+pub const LAYOUT: &str = "KERNEL_LAYOUT";
 
 /// Byte offsets, from the kernel's BTF, and the namespace whose sockets count.
 ///
-/// The program gets the kernel's own `struct sock`, whose layout differs from kernel to kernel.
+/// The programs get the kernel's own `struct sock` and `struct task_struct`, whose layouts differ from
+/// kernel to kernel.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
-pub struct SocketLayout {
+pub struct KernelLayout {
     /// `sock.__sk_common.skc_family`: 16 bits.
     pub family: u32,
     /// `sock.sk_protocol`: 16 bits (8 of a bit field before 5.6).
@@ -34,6 +35,10 @@ pub struct SocketLayout {
     pub net: u32,
     /// `net.ns.inum`, from the start of `struct net`: 32 bits.
     pub inum: u32,
+    /// `task_struct.pid`: 32 bits, the number of the thread.
+    pub pid: u32,
+    /// `task_struct.tgid`: 32 bits, the number of the process.
+    pub tgid: u32,
     /// The number of the network namespace (that of the file `/proc/PID/ns/net`) that ftpfw protects.
     pub namespace: u32,
     /// Always 0.

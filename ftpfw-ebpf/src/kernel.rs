@@ -1,0 +1,31 @@
+//! The kernel's own structures, whose layout user space takes from BTF.
+
+use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use ftpfw_common::abi::kernel::KernelLayout;
+
+/// Where this kernel keeps what is read; the agent fills it in before it loads the programs.
+#[unsafe(no_mangle)]
+pub static KERNEL_LAYOUT: Global<KernelLayout> = Global::new(KernelLayout {
+    family: 0,
+    protocol: 0,
+    local_v4: 0,
+    remote_v4: 0,
+    local_v6: 0,
+    remote_v6: 0,
+    local_port: 0,
+    remote_port: 0,
+    net: 0,
+    inum: 0,
+    pid: 0,
+    tgid: 0,
+    namespace: 0,
+    reserved: 0,
+});
+
+/// Reads a field of a structure.
+#[inline(always)]
+pub fn field<T>(structure: usize, offset: u32) -> Option<T> {
+    // SAFETY: the helper copies from any address, or says that it is none; every type that is asked
+    // for is a number or an array of numbers.
+    unsafe { bpf_probe_read_kernel((structure + offset as usize) as *const T) }.ok()
+}

@@ -1,0 +1,228 @@
+//! FTP daemons: which processes they are, and for whom they listen (DESIGN §7).
+//!
+//! The programs keep the set of processes exact from the moment it is right: a child belongs to its
+//! parent's daemon, another program or an end takes it out. What they cannot see is found here: who
+//! listened on a control port before they did, who holds a connection that a super-server handed on,
+//! and which session a process serves.
+
+use std::collections::{HashMap, HashSet};
+
+use aya::maps::MapError;
+use ftpfw_common::{
+    Address,
+    abi::keys::{ListenerKey, SessionKey},
+};
+use procfs::process::Process;
+use tracing::{debug, error};
+
+use super::holders::{self, INIT};
+use crate::kernel::{
+    Maps, Wire,
+    maps::{ListenerMap, NumberMap},
+};
+
+/// Only overwrite: the key must be there.
+const BPF_EXIST: u64 = 2;
+/// How often processes are looked for again that were started while others were found.
+const ROUNDS: usize = 4;
+/// Ancestors that are asked whose session they serve: a daemon's helper is not far from it.
+const GENERATIONS: usize = 4;
+
+/// The processes of FTP daemons.
+pub struct Daemons {
+    processes: NumberMap,
+    daemons: NumberMap,
+    listeners: ListenerMap,
+    control: Vec<u16>,
+    /// Control ports whose sessions were looked at: whether somebody hands them on to processes that
+    /// are not his own.
+    handed_on: HashMap<u16, bool>,
+}
+
+impl std::fmt::Debug for Daemons {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemons")
+            .field("control", &self.control)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Daemons {
+    /// Finds who serves these control ports now. The programs that watch processes are attached.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be opened.
+    pub fn new(maps: &Maps, control: Vec<u16>) -> anyhow::Result<Self> {
+        let mut daemons = Self {
+            processes: maps.processes()?,
+            daemons: maps.daemons()?,
+            listeners: maps.listeners()?,
+            control,
+            handed_on: HashMap::new(),
+        };
+        daemons.find();
+        Ok(daemons)
+    }
+
+    /// Whether a port is one of control connections.
+    #[must_use]
+    pub fn serves(&self, port: u16) -> bool {
+        self.control.contains(&port)
+    }
+
+    /// Finds the processes that listen on control ports, and what belongs to them.
+    pub fn find(&mut self) {
+        self.handed_on.clear();
+        let mut inodes: HashMap<u64, u16> = HashMap::new();
+        for socket in holders::sockets(&self.control).filter(holders::listens) {
+            inodes.insert(socket.inode, socket.local_address.port());
+        }
+        let holding = holders::of(&inodes.keys().copied().collect());
+        for process in &holding {
+            let mut ports: Vec<u16> = holders::inodes_of(process)
+                .filter_map(|inode| inodes.get(&inode).copied())
+                .collect();
+            ports.sort_unstable();
+            let Some(&first) = ports.first() else {
+                continue;
+            };
+            for port in ports {
+                self.note_daemon(port, first);
+            }
+            self.add_tree(process, first);
+        }
+    }
+
+    /// A control connection began. Where a super-server has handed it on, the daemon is who holds it:
+    /// a process that is none of the listener's, or was, and runs another program by now.
+    pub fn session(&mut self, key: &SessionKey) {
+        let port = key.server_port;
+        if self.handed_on.get(&port) == Some(&false) {
+            return;
+        }
+        let inodes = holders::sockets(&[port])
+            .filter(|socket| is_connection(socket, key))
+            .map(|socket| socket.inode)
+            .collect();
+        let holding = holders::of(&inodes);
+        let strangers: Vec<_> = holding.iter().filter(|it| !self.knows(it.pid)).collect();
+        if !holding.is_empty() {
+            self.handed_on.insert(port, !strangers.is_empty());
+        }
+        for process in strangers {
+            self.add_tree(process, port);
+        }
+    }
+
+    fn knows(&self, pid: i32) -> bool {
+        u32::try_from(pid).is_ok_and(|process| self.processes.get(&process, 0).is_ok())
+    }
+
+    /// A process of a daemon listens. If it serves one session only, nobody else may connect there.
+    /// `id` tells the number of a session.
+    pub fn narrow(
+        &mut self,
+        listener: &ListenerKey,
+        pid: i32,
+        id: impl Fn(&SessionKey) -> Option<u64>,
+    ) {
+        let Ok(Wire(mut entry)) = self.listeners.get(&Wire(*listener), 0) else {
+            return;
+        };
+        let Some(session) = self.only_session(pid) else {
+            return;
+        };
+        entry.client = session.client;
+        entry.session = id(&session).unwrap_or(0);
+        // Gone already, by its one connection or its end: as good.
+        if let Err(error) = self
+            .listeners
+            .insert(Wire(*listener), Wire(entry), BPF_EXIST)
+        {
+            debug!("the listener on port {} is gone: {error}", listener.port);
+        }
+    }
+
+    /// The session that a process, or one that it descends from, serves alone.
+    fn only_session(&self, pid: i32) -> Option<SessionKey> {
+        let sockets: Vec<_> = holders::sockets(&self.control).collect();
+        let mut pid = pid;
+        for _ in 0..GENERATIONS {
+            let held: HashSet<u64> = holders::inodes_of(&Process::new(pid).ok()?).collect();
+            let mut sessions = sockets
+                .iter()
+                .filter(|socket| held.contains(&socket.inode) && !holders::listens(socket))
+                .map(|socket| SessionKey {
+                    client: socket.remote_address.ip().into(),
+                    server: socket.local_address.ip().into(),
+                    client_port: socket.remote_address.port(),
+                    server_port: socket.local_address.port(),
+                });
+            if let Some(session) = sessions.next() {
+                return sessions.next().is_none().then_some(session);
+            }
+            pid = holders::parent(pid).filter(|parent| self.knows(*parent))?;
+        }
+        None
+    }
+
+    fn note_daemon(&mut self, port: u16, daemon: u16) {
+        let noted = self.daemons.insert(u32::from(port), u32::from(daemon), 0);
+        self.complain(noted);
+    }
+
+    /// Adds a process, its descendants that run the same program, and the rest of its service.
+    fn add_tree(&mut self, root: &Process, daemon: u16) {
+        let (program, service) = (root.exe().ok(), holders::service(root));
+        let mut known = HashSet::from([root.pid]);
+        self.add(root.pid, daemon);
+        for _ in 0..ROUNDS {
+            let before = known.len();
+            for process in procfs::process::all_processes()
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let is_child = || {
+                    let parent = process.stat().map(|stat| stat.ppid);
+                    parent.is_ok_and(|parent| known.contains(&parent))
+                        && process.exe().ok() == program
+                };
+                let in_service = || service.is_some() && holders::service(&process) == service;
+                if process.pid > INIT
+                    && !known.contains(&process.pid)
+                    && (is_child() || in_service())
+                {
+                    known.insert(process.pid);
+                    self.add(process.pid, daemon);
+                }
+            }
+            if known.len() == before {
+                break;
+            }
+        }
+    }
+
+    fn add(&mut self, pid: i32, daemon: u16) {
+        if let Ok(process) = u32::try_from(pid) {
+            let added = self.processes.insert(process, u32::from(daemon), 0);
+            self.complain(added);
+        }
+    }
+
+    fn complain(&self, result: Result<(), MapError>) {
+        if let Err(error) = result {
+            error!(
+                "the processes of the FTP daemons on {:?} are not all known: {error}",
+                self.control
+            );
+        }
+    }
+}
+
+fn is_connection(socket: &procfs::net::TcpNetEntry, key: &SessionKey) -> bool {
+    let end = |address: std::net::SocketAddr| (Address::from(address.ip()), address.port());
+    end(socket.remote_address) == (key.client, key.client_port)
+        && end(socket.local_address) == (key.server, key.server_port)
+}

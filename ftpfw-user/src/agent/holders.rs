@@ -1,0 +1,91 @@
+//! Which processes hold which TCP sockets, by what `/proc` says.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use procfs::{
+    net::{TcpNetEntry, TcpState},
+    process::{FDTarget, Process},
+};
+
+/// systemd or init: it may hold a control port's listener for a daemon, and is none itself.
+pub const INIT: i32 = 1;
+
+/// Programs that listen for others: what they start is not theirs.
+const SUPER_SERVERS: [&str; 6] = [
+    "systemd",
+    "systemd-socket-activate",
+    "inetd",
+    "xinetd",
+    "inetutils-inetd",
+    "tcpserver",
+];
+
+/// All TCP sockets of this network namespace that are local to one of these ports.
+pub fn sockets(ports: &[u16]) -> impl Iterator<Item = TcpNetEntry> + '_ {
+    [procfs::net::tcp(), procfs::net::tcp6()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|socket| ports.contains(&socket.local_address.port()))
+}
+
+/// Whether a socket listens.
+#[must_use]
+pub fn listens(socket: &TcpNetEntry) -> bool {
+    socket.state == TcpState::Listen
+}
+
+/// The processes that hold one of these sockets, PID 1 and super-servers left out.
+#[must_use]
+pub fn of(inodes: &HashSet<u64>) -> Vec<Process> {
+    let all = procfs::process::all_processes();
+    all.into_iter()
+        .flatten()
+        .flatten()
+        .filter(|process| process.pid > INIT && holds_any(process, inodes))
+        .filter(|process| !process.exe().is_ok_and(|exe| is_super_server(&exe)))
+        .collect()
+}
+
+fn holds_any(process: &Process, inodes: &HashSet<u64>) -> bool {
+    inodes_of(process).any(|inode| inodes.contains(&inode))
+}
+
+/// The sockets that a process holds.
+pub fn inodes_of(process: &Process) -> impl Iterator<Item = u64> {
+    let descriptors = process.fd().into_iter().flatten().flatten();
+    descriptors.filter_map(|descriptor| match descriptor.target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    })
+}
+
+fn is_super_server(program: &Path) -> bool {
+    let name = program.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| SUPER_SERVERS.contains(&name))
+}
+
+/// The program that a process runs.
+#[must_use]
+pub fn program(pid: i32) -> Option<PathBuf> {
+    Process::new(pid).ok()?.exe().ok()
+}
+
+/// The process that a process was started by, or that took it over.
+#[must_use]
+pub fn parent(pid: i32) -> Option<i32> {
+    Some(Process::new(pid).ok()?.stat().ok()?.ppid)
+}
+
+/// The control group of a service of systemd's that a process is in: all processes there are the
+/// service's. `None` for any other group.
+#[must_use]
+pub fn service(process: &Process) -> Option<String> {
+    let groups = process.cgroups().ok()?;
+    let unified = groups.into_iter().find(|group| group.hierarchy == 0)?;
+    let name = unified.pathname.rsplit('/').next()?;
+    (name.ends_with(".service") && !name.starts_with("user@")).then_some(unified.pathname)
+}
