@@ -151,7 +151,7 @@ fn decide_tcp(
             _ if in_range && tables.is_entitled(&tuple) => Reason::PassiveRange,
             Armed::Expired => return Reason::Expired,
             Armed::None if tables.retransmitted(&connection) => return Reason::Tuple,
-            Armed::None if entry.is_idle() => return Reason::NotArmed,
+            Armed::None if entry.armed() == 0 => return Reason::NotArmed,
             Armed::None => return Reason::NoTuple,
         };
         tables.admit(&tuple, &flow);
