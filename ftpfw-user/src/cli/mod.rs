@@ -103,6 +103,8 @@ pub enum Listing {
     Tuples,
     /// Control connections.
     Sessions,
+    /// Where FTP daemons listen for clients with encrypted sessions.
+    Listeners,
 }
 
 /// `ftpfw detach`.

@@ -41,6 +41,11 @@ pub async fn list(args: &ListArgs) -> anyhow::Result<()> {
             rows.retain(|row| read::is_of(row.client, args.client));
             show(&rows, args.query.json, |rows| table::sessions(rows))
         }
+        Listing::Listeners => {
+            let mut rows = read::listeners(&maps)?;
+            rows.retain(|row| row.client.is_none_or(|it| read::is_of(it, args.client)));
+            show(&rows, args.query.json, |rows| table::listeners(rows))
+        }
     }
 }
 

@@ -60,6 +60,23 @@ pub struct SessionRow {
     pub age_ms: u64,
 }
 
+/// Where an FTP daemon listens for clients with opaque sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerRow {
+    /// Its address; `None` for all of the host's.
+    pub server: Option<IpAddr>,
+    /// Its port.
+    pub port: u32,
+    /// The daemon: a control port of its.
+    pub daemon: u32,
+    /// For which client; `None` for all that have an opaque session.
+    pub client: Option<IpAddr>,
+    /// Its session; `None` if that is not known.
+    pub session: Option<u64>,
+    /// Since it was opened.
+    pub age_ms: u64,
+}
+
 /// A protected interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceRow {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::bail;
 use ftpfw_common::{
+    Address,
     abi::{
         keys::{SessionKey, TupleKey},
         values::{Mode, Session, Tuple},
@@ -12,9 +13,9 @@ use ftpfw_common::{
     reason::{Counter, Loss, Negotiation, Nic, Reason, Refusal},
 };
 
-use super::model::{InterfaceRow, SessionRow, Stats, TupleRow};
+use super::model::{InterfaceRow, ListenerRow, SessionRow, Stats, TupleRow};
 use crate::kernel::{
-    Counters, Maps, PinDir, clock,
+    Counters, Maps, PinDir, Wire, clock,
     clock::ms_between,
     pins::{AttachedMode, PinnedInterface},
 };
@@ -56,6 +57,30 @@ fn tuple_row(key: &TupleKey, tuple: &Tuple, state: &str, now: u64) -> TupleRow {
         age_ms: ms_between(tuple.armed_at, now),
         expires_in_ms: None,
     }
+}
+
+/// What FTP daemons listen on, on protected ports.
+///
+/// # Errors
+///
+/// Those of the maps.
+pub fn listeners(maps: &Maps) -> anyhow::Result<Vec<ListenerRow>> {
+    let (map, now) = (maps.listeners()?, clock::now());
+    let one = |address: Address| (!address.is_unspecified()).then(|| IpAddr::from(address));
+    let mut rows = Vec::new();
+    for entry in map.iter() {
+        let (Wire(key), Wire(listener)) = entry?;
+        rows.push(ListenerRow {
+            server: one(key.server),
+            port: key.port,
+            daemon: listener.daemon,
+            client: one(listener.client),
+            session: (listener.session != 0).then_some(listener.session),
+            age_ms: ms_between(listener.opened_at, now),
+        });
+    }
+    rows.sort_by_key(|row| (row.port, row.server));
+    Ok(rows)
 }
 
 /// All control connections, with what the kernel knows of them: neither user nor commands.

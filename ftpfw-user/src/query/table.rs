@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
-    model::{SessionRow, Stats, Status, TupleRow},
+    model::{ListenerRow, SessionRow, Stats, Status, TupleRow},
     units::{bytes, count, duration},
 };
 
@@ -106,6 +106,27 @@ pub fn sessions(rows: &[SessionRow]) -> String {
         ]);
     }
     text(table, &[0, 5, 6, 7, 8])
+}
+
+/// `list listeners`. An address or a client that may be any is `*`.
+#[must_use]
+pub fn listeners(rows: &[ListenerRow]) -> String {
+    if rows.is_empty() {
+        return "no listeners".to_owned();
+    }
+    let header = ["SERVER", "PORT", "DAEMON", "CLIENT", "SESSION", "AGE"];
+    let mut table = table(&header);
+    for row in rows {
+        table.add_row([
+            or_any(row.server),
+            row.port.to_string(),
+            format!("port {}", row.daemon),
+            or_any(row.client),
+            or_none(row.session),
+            duration(row.age_ms),
+        ]);
+    }
+    text(table, &[1, 4, 5])
 }
 
 /// `stats`. What never happened is left out.
