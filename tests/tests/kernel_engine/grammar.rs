@@ -1,8 +1,9 @@
 //! Random control connections: mostly what clients and servers say, partly what nobody should.
 
 use ftpfw_common::{Address, abi::event::Direction};
+use ftpfw_tests::random::Random;
 
-use crate::random::{Random, scramble};
+use crate::random::scramble;
 
 const V4: Address = Address::v4([10, 0, 0, 9]);
 const V6: Address = Address::v6([0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);

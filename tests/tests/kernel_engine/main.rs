@@ -13,7 +13,7 @@ mod segment;
 mod told;
 mod world;
 
-use std::{env, net::IpAddr, path::Path, time::Instant};
+use std::{net::IpAddr, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_common::{
@@ -59,10 +59,8 @@ fn transcripts_whole_and_cut() -> Result<()> {
 
 #[test]
 fn random_dialogues() -> Result<()> {
-    let (count, seed) = (
-        number("FTPFW_RANDOM", DIALOGUES)?,
-        number("FTPFW_SEED", SEED)?,
-    );
+    let count = ftpfw_tests::random::count(DIALOGUES)?;
+    let seed = ftpfw_tests::random::seed(SEED)?;
     let from = Instant::now();
     in_a_namespace("random", |bench| {
         for seed in (0..count).map(|nth| seed.wrapping_add(nth)) {
@@ -102,13 +100,6 @@ fn segments_of_every_length() -> Result<()> {
         }
         Ok(())
     })
-}
-
-fn number(variable: &str, default: u64) -> Result<u64> {
-    match env::var(variable) {
-        Ok(text) => text.parse().with_context(|| format!("{variable}={text}")),
-        Err(_) => Ok(default),
-    }
 }
 
 /// Runs a test in a namespace of its own; then the programs must have counted what the model did.
@@ -166,7 +157,7 @@ impl Bench {
             return Ok(());
         };
         let into = clients
-            .nth(random::Random::new(seed).below(8))
+            .nth(ftpfw_tests::random::Random::new(seed).below(8))
             .unwrap_or(first);
         let by = wanted.0.wrapping_sub(into.sequence.0);
         for segment in &mut dialogue.segments {

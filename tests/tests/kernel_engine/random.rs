@@ -1,49 +1,16 @@
-//! Numbers that look random and are the same on every machine, and what is done to dialogues by them.
+//! What is done to dialogues at random.
 
 use ftpfw_common::{
     Address,
     abi::event::Direction,
     stream::{Placement, Sequence, place},
 };
+use ftpfw_tests::random::Random;
 
 use crate::{
     grammar::Script,
     segment::{End, Segment},
 };
-
-/// SplitMix64: any seed is a good one, so consecutive ones are.
-pub struct Random(u64);
-
-impl Random {
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    /// Less than `limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.number() % limit.max(1) as u64) as usize
-    }
-
-    pub fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len())]
-    }
-
-    pub fn byte(&mut self) -> u8 {
-        self.number() as u8
-    }
-}
 
 /// A dialogue as segments that a network, or an attacker, made of it.
 pub struct Dialogue {
