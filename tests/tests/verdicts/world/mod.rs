@@ -1,118 +1,181 @@
-//! What the packets of the table meet: tuples, open ports, and real sockets of the kernel.
+//! What the packets of the table meet: tuples, ports, flows, and real sockets of a real kernel.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+mod sockets;
+
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
-use ftpfw_common::abi::keys::{SessionKey, TupleKey};
-use ftpfw_tests::netns::Netns;
-use ftpfw_user::config::PortPolicy;
-use rustix::net::{AddressFamily, SocketType};
+use ftpfw_common::abi::{
+    keys::{FlowKey, SessionKey, TupleKey},
+    values::Flow,
+};
+use ftpfw_tests::{
+    lab::{Family, Lab},
+    netns::Netns,
+};
+
+use sockets::Sockets;
+pub use sockets::What;
 
 /// Armed for the client.
 pub const TUPLE: u16 = 50_000;
 /// Was armed for the client; its deadline is over.
 pub const EXPIRED: u16 = 50_001;
+/// Armed for the client, of IPv4 only: the next one is for IPv6. The daemon is in a container.
+pub const FORWARDED: u16 = 50_010;
+/// Armed for the client and for the stranger.
+pub const SHARED: u16 = 50_003;
+/// Armed for the ghost, which has sent a SYN and nothing more.
+pub const BEGUN: u16 = 50_004;
+/// The same, but the deadline passed since.
+pub const OVERDUE: u16 = 50_005;
 /// `--open-port 8080/tcp`.
-pub const OPEN: u16 = 8080;
+pub const OPEN_TCP: u16 = 8080;
+/// `--open-port 8053/udp`.
+pub const OPEN_UDP: u16 = 8053;
+/// `--open-port 8081`.
+pub const OPEN_BOTH: u16 = 8081;
 /// A protected port that a service listens on.
 pub const SERVICE: u16 = 40_000;
+/// The same, on a socket of IPv6 that takes both families; the next one for IPv6 itself.
+pub const DUAL_STACK: u16 = 40_001;
 /// A protected port that nothing is known about.
 pub const CLOSED: u16 = 45_000;
+/// A port of the client's that the server's host has flows to, and from which of its own.
+pub const FLOW: u16 = 6100;
+pub const FLOW_FROM: u16 = 41_000;
 
-/// Addresses and an established connection of one family.
+/// Addresses of one family, and the sockets between them.
 pub struct Side {
     pub name: &'static str,
     pub client: IpAddr,
     pub server: IpAddr,
     pub stranger: IpAddr,
-    /// The client's end of a connection to [`SERVICE`].
-    pub connected: SocketAddr,
-    _sockets: (TcpListener, TcpStream),
+    sockets: Sockets,
 }
 
+/// The hosts; the programs run on the server.
 pub struct World {
-    pub netns: Netns,
     pub sides: [Side; 2],
+    lab: Lab,
+}
+
+/// A flow that the tests put into `FLOWS`.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownFlow {
+    pub key: FlowKey,
+    pub state: u32,
+    pub expired: bool,
+}
+
+/// A tuple that the tests arm.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownTuple {
+    pub key: TupleKey,
+    pub expired: bool,
+    pub forwarded: bool,
 }
 
 impl World {
     pub fn new() -> Result<Self> {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let label = format!("verdicts-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let netns = Netns::new(&label)?;
-        // A test run takes place on the loopback interface: let all addresses be there.
-        netns.ip(
-            "addr add 10.63.0.1/24 dev lo\naddr add 10.63.0.2/24 dev lo\n\
-             addr add fd76::1/64 dev lo nodad\naddr add fd76::2/64 dev lo nodad",
-        )?;
-        let v4 = side(&netns, "v4", ["10.63.0.1", "10.63.0.2", "10.63.0.3"])?;
-        let v6 = side(&netns, "v6", ["fd76::1", "fd76::2", "fd76::3"])?;
-        Ok(Self {
-            netns,
-            sides: [v4, v6],
-        })
+        let lab = Lab::new()?;
+        let side = |name, family| -> Result<Side> {
+            Ok(Side {
+                name,
+                client: lab.client.address(family),
+                server: lab.server.address(family),
+                stranger: lab.stranger.address(family),
+                sockets: Sockets::open(&lab, family)?,
+            })
+        };
+        let sides = [side("v4", Family::V4)?, side("v6", Family::V6)?];
+        Ok(Self { sides, lab })
     }
 
-    pub fn policy(&self) -> PortPolicy {
-        let open = vec![format!("{OPEN}/tcp").parse().expect("a port")];
-        PortPolicy {
-            open,
-            ..PortPolicy::default()
-        }
+    /// Where the kernel looks sockets up.
+    pub fn netns(&self) -> &Netns {
+        &self.lab.server.netns
     }
 
-    pub fn live_tuples(&self) -> impl Iterator<Item = TupleKey> {
-        self.sides.iter().map(|side| side.tuple(TUPLE))
+    pub fn tuples(&self) -> Vec<KnownTuple> {
+        self.sides.iter().flat_map(Side::tuples).collect()
     }
 
-    pub fn expired_tuples(&self) -> impl Iterator<Item = TupleKey> {
-        self.sides.iter().map(|side| side.tuple(EXPIRED))
+    pub fn flows(&self) -> Vec<KnownFlow> {
+        self.sides.iter().flat_map(Side::flows).collect()
     }
 
-    pub fn connections(&self) -> impl Iterator<Item = SessionKey> {
-        self.sides.iter().map(|side| SessionKey {
-            client: side.client.into(),
-            server: side.server.into(),
-            client_port: side.connected.port(),
-            server_port: SERVICE,
-        })
+    pub fn sockets(&self) -> impl Iterator<Item = (SessionKey, What)> {
+        let keys = |side: &Side| {
+            let key = |(what, [remote, local]): &(What, [SocketAddr; 2])| {
+                let key = SessionKey {
+                    client: remote.ip().into(),
+                    server: local.ip().into(),
+                    client_port: remote.port(),
+                    server_port: local.port(),
+                };
+                (key, *what)
+            };
+            side.sockets.ends.iter().map(key).collect::<Vec<_>>()
+        };
+        self.sides.iter().flat_map(keys)
     }
 }
 
 impl Side {
-    fn tuple(&self, port: u16) -> TupleKey {
-        TupleKey::passive(self.client.into(), self.server.into(), port)
+    /// Both ends of a connection, the server's last.
+    pub fn ends(&self, what: What) -> [SocketAddr; 2] {
+        let is_it = |(it, _): &&(What, _)| *it == what;
+        let found = self.sockets.ends.iter().find(is_it);
+        found.expect("every socket is in the world").1
     }
-}
 
-fn side(netns: &Netns, name: &'static str, [server, client, stranger]: [&str; 3]) -> Result<Side> {
-    let (server, client): (IpAddr, IpAddr) = (server.parse()?, client.parse()?);
-    netns.wait_for_address(server)?;
-    netns.wait_for_address(client)?;
-    let listener = netns.run(|| TcpListener::bind((server, SERVICE)))??;
-    let stream = netns.run(|| connect_from(client, (server, SERVICE).into()))??;
-    let connected = stream.local_addr()?;
-    let stranger = stranger.parse()?;
-    Ok(Side {
-        name,
-        client,
-        server,
-        stranger,
-        connected,
-        _sockets: (listener, stream),
-    })
-}
+    /// [`FORWARDED`] of this family: no other tuple has the port.
+    pub fn forwarded(&self) -> u16 {
+        FORWARDED + u16::from(self.server.is_ipv6())
+    }
 
-/// On loopback the kernel would take the server's own address for the client's.
-fn connect_from(client: IpAddr, server: SocketAddr) -> Result<TcpStream> {
-    let family = if client.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
-    rustix::net::bind(&socket, &SocketAddr::new(client, 0))?;
-    rustix::net::connect(&socket, &server)?;
-    Ok(socket.into())
+    fn tuples(&self) -> Vec<KnownTuple> {
+        let ghost = self.ends(What::Begun)[0].ip();
+        let tuple = |client: IpAddr, port, expired| KnownTuple {
+            key: TupleKey::passive(client.into(), self.server.into(), port),
+            expired,
+            forwarded: port == self.forwarded(),
+        };
+        vec![
+            tuple(self.client, TUPLE, false),
+            tuple(self.client, EXPIRED, true),
+            tuple(self.client, self.forwarded(), false),
+            tuple(self.client, SHARED, false),
+            tuple(self.stranger, SHARED, false),
+            tuple(ghost, BEGUN, false),
+            tuple(ghost, OVERDUE, true),
+        ]
+    }
+
+    fn flows(&self) -> Vec<KnownFlow> {
+        const TCP: u32 = 6;
+        const UDP: u32 = 17;
+        let flow = |nth, protocol, state, expired| KnownFlow {
+            key: FlowKey {
+                remote: self.client.into(),
+                local: self.server.into(),
+                remote_port: FLOW,
+                local_port: FLOW_FROM + nth,
+                protocol,
+            },
+            state,
+            expired,
+        };
+        vec![
+            flow(0, UDP, Flow::LIVE, false),
+            flow(1, UDP, Flow::LIVE, true),
+            flow(2, TCP, Flow::LIVE, false),
+            flow(3, TCP, Flow::LIVE, true),
+            flow(4, TCP, Flow::CLOSING, false),
+            flow(5, TCP, Flow::CLOSING, true),
+            flow(6, TCP, Flow::HANDSHAKE, false),
+            flow(7, TCP, Flow::HANDSHAKE, true),
+        ]
+    }
 }
