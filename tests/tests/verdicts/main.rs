@@ -1,8 +1,12 @@
 //! The verdict table: each packet through the programs that run the filter, by BPF_PROG_TEST_RUN, and
 //! through the host build of the same code. All must agree with the table, and count one reason, once.
+//!
+//! * `FTPFW_RANDOM=N`: number of random frames;
+//! * `FTPFW_SEED=N`: seed of the first; the others follow it.
 
 mod host;
 mod programs;
+mod random;
 mod setup;
 mod table;
 mod world;
