@@ -5,6 +5,7 @@
 //! * `FTPFW_SEED=N`: seed of the first; the others follow it.
 
 mod host;
+mod page;
 mod programs;
 mod random;
 mod setup;
