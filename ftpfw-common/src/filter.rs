@@ -63,6 +63,10 @@ pub trait Tables {
     fn socket(&self, connection: &SessionKey) -> Socket;
     /// Whether the flow went out, or was admitted, before.
     fn flow(&self, key: &FlowKey) -> Flow;
+    /// Whether the first SYN claims a tuple, for want of a tracepoint.
+    fn claims_on_syn(&self) -> bool {
+        false
+    }
     /// Whether a SYN repeats the one that claimed its tuple a moment ago: only where the first SYN
     /// claims. An old connection's ports give no right to a port that is somebody else's by now.
     fn retransmitted(&self, _connection: &SessionKey) -> bool {
@@ -124,9 +128,10 @@ fn decide_tcp(
     if entry.policy() & port::OPEN_TCP != 0 {
         return Reason::OpenPort;
     }
-    // What makes a scan cheap: no address is read, no hash computed.
+    // What makes a scan cheap: no address is read, no hash computed. Where the first SYN claims, a
+    // retransmission of it finds nothing armed any more.
     let in_range = entry.policy() & port::PASSIVE_RANGE != 0;
-    if tcp.opens() && entry.is_idle() && !in_range {
+    if tcp.opens() && entry.is_idle() && !in_range && !tables.claims_on_syn() {
         return Reason::NotArmed;
     }
     let (client, server) = (network.source(cursor), network.destination(cursor));

@@ -83,6 +83,11 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn claims_on_syn(&self) -> bool {
+        claims_on_syn()
+    }
+
+    #[inline(always)]
     fn retransmitted(&self, connection: &SessionKey) -> bool {
         if !claims_on_syn() {
             return false;

@@ -151,15 +151,24 @@ pub fn cut(mut frame: Vec<u8>, length: usize) -> Vec<u8> {
 /// An untagged IPv4 frame with `words` × 4 bytes of options (no-operation) in its IP header.
 #[must_use]
 pub fn with_ipv4_options(frame: &[u8], words: u8) -> Vec<u8> {
+    with_ipv4_option(frame, &vec![1; usize::from(words) * 4])
+}
+
+/// An untagged IPv4 frame with an option in its IP header, filled up to a multiple of four bytes with
+/// "end of options".
+///
+/// # Panics
+/// When it is longer than the 40 bytes that there is room for.
+#[must_use]
+pub fn with_ipv4_option(frame: &[u8], option: &[u8]) -> Vec<u8> {
     let (head, rest) = frame.split_at(ETHERNET + IPV4);
-    let options = vec![1; usize::from(words) * 4];
+    let mut options = option.to_vec();
+    options.resize(option.len().next_multiple_of(4), 0);
+    let words = u8::try_from(5 + options.len() / 4).expect("options fit a header");
+    assert!(words <= 15, "an IPv4 header has room for 40 bytes");
     let out = [head, &options, rest].concat();
     let total = u16::try_from(out.len() - ETHERNET).expect("options fit a packet");
-    with_u16(
-        with_byte(out, ETHERNET, 0x40 | (5 + words)),
-        ETHERNET + 2,
-        total,
-    )
+    with_u16(with_byte(out, ETHERNET, 0x40 | words), ETHERNET + 2, total)
 }
 
 /// An untagged IPv4 frame as a fragment: `offset` in units of 8 bytes, `more` fragments follow. Its

@@ -1,4 +1,31 @@
-//! Numbers that look random and are the same on every machine.
+//! Random input that a seed brings back: how much of it and from which seed is for the environment.
+
+use std::env;
+
+use anyhow::{Context as _, Result};
+
+/// How many random inputs a test shall try: `FTPFW_RANDOM`.
+///
+/// # Errors
+/// When that is no number.
+pub fn count(default: u64) -> Result<u64> {
+    number("FTPFW_RANDOM", default)
+}
+
+/// The seed of the first one, which the others' follow: `FTPFW_SEED`.
+///
+/// # Errors
+/// When that is no number.
+pub fn seed(default: u64) -> Result<u64> {
+    number("FTPFW_SEED", default)
+}
+
+fn number(variable: &str, default: u64) -> Result<u64> {
+    match env::var(variable) {
+        Ok(text) => text.parse().with_context(|| format!("{variable}={text}")),
+        Err(_) => Ok(default),
+    }
+}
 
 /// SplitMix64: any seed is a good one, so consecutive ones are.
 #[derive(Clone, Debug)]
@@ -20,12 +47,12 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// One less than `limit`.
+    /// Less than `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
         (self.number() % limit.max(1) as u64) as usize
     }
 
-    /// Whether something of that probability happens.
+    /// True in so many of a hundred cases.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -35,7 +62,7 @@ impl Random {
         from[self.below(from.len())]
     }
 
-    /// Any byte.
+    /// A byte.
     pub fn byte(&mut self) -> u8 {
         self.number() as u8
     }

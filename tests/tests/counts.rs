@@ -5,7 +5,6 @@
 //! `FTPFW_SEED=N`: what happens; `FTPFW_RANDOM=N`: how much of it, in actions of each session.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::thread;
@@ -18,7 +17,7 @@ use ftpfw_common::abi::policy::Settings;
 use ftpfw_common::abi::values::Mode;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
-use ftpfw_tests::random::Random;
+use ftpfw_tests::random::{self, Random};
 use ftpfw_tests::scene::LOGIN;
 use ftpfw_tests::scripted::{Scripted, Talk};
 use ftpfw_tests::wait;
@@ -117,16 +116,9 @@ fn recount(tuples: &Tuples) -> Result<()> {
     Ok(())
 }
 
-fn number(variable: &str, default: u64) -> Result<u64> {
-    match env::var(variable) {
-        Ok(text) => text.parse().with_context(|| format!("{variable}={text}")),
-        Err(_) => Ok(default),
-    }
-}
-
 /// `full`: the map has room for a few tuples only.
 fn counts_stay_exact(extra: &[&str], full: bool) -> Result<()> {
-    let (seed, actions) = (number("FTPFW_SEED", 1)?, number("FTPFW_RANDOM", ACTIONS)?);
+    let (seed, actions) = (random::seed(1)?, random::count(ACTIONS)?);
     let lab = Lab::new()?;
     let server = Scripted::start(&lab.server, Family::V4)?;
     let listeners = PORTS.map(|port| Ok(Mutex::new(Some(server.listen(port)?))));

@@ -10,10 +10,10 @@ use aya::{
 use ftpfw_common::{
     abi::{
         self,
-        keys::{FlowKey, ListenerKey},
+        keys::{EntitledKey, FlowKey, ListenerKey, PairKey},
         keys::{SessionKey, TupleKey},
         policy::Settings,
-        values::{Flow, Listener, Session, Tuple},
+        values::{Entitled, Flow, Listener, Session, Tuple},
     },
     reason::{Counter, Nic},
 };
@@ -36,6 +36,9 @@ type SessionBytes = [u8; size_of::<Session>()];
 
 /// The map of listeners.
 pub type ListenerMap = BpfHashMap<MapData, Wire<ListenerKey>, Wire<Listener>>;
+
+/// The map of who has opaque sessions.
+pub type EntitledMap = BpfHashMap<MapData, Wire<EntitledKey>, Wire<Entitled>>;
 
 /// A map of numbers.
 pub type NumberMap = BpfHashMap<MapData, u32, u32>;
@@ -73,13 +76,15 @@ pub(super) const PINNED: [&str; 16] = [
 ];
 
 /// What user space reads or writes.
-const OPENED: [&str; 13] = [
+const OPENED: [&str; 15] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
     abi::maps::LAST_ARMED,
     abi::maps::SESSIONS,
     abi::maps::FLOWS,
+    abi::maps::OPAQUE,
+    abi::maps::ENTITLED,
     abi::maps::LISTENERS,
     abi::maps::PROCESSES,
     abi::maps::DAEMONS,
@@ -253,6 +258,24 @@ impl Maps {
     /// As [`Self::armed`].
     pub fn listeners(&self) -> anyhow::Result<ListenerMap> {
         self.view(abi::maps::LISTENERS)
+    }
+
+    /// `ENTITLED`: who has an opaque session on which daemon.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn entitled(&self) -> anyhow::Result<EntitledMap> {
+        self.view(abi::maps::ENTITLED)
+    }
+
+    /// `OPAQUE`: how many opaque sessions a client has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn opaque(&self) -> anyhow::Result<BpfHashMap<MapData, Wire<PairKey>, u64>> {
+        self.view(abi::maps::OPAQUE)
     }
 
     /// `PROCESSES`: processes of FTP daemons.

@@ -80,6 +80,12 @@ impl Ports {
         });
     }
 
+    /// Counts one more listener of an FTP daemon's, as the programs do when it listens.
+    pub fn count_listener(&self, port: u16) {
+        self.word(port)
+            .fetch_add(PortEntry::ONE_LISTENER, Ordering::AcqRel);
+    }
+
     fn update(&self, port: u16, change: impl Fn(PortEntry) -> Option<PortEntry>) {
         let _unchanged =
             self.word(port)

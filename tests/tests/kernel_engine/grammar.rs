@@ -1,7 +1,6 @@
 //! Random control connections: mostly what clients and servers say, partly what nobody should.
 
 use ftpfw_common::{Address, abi::event::Direction};
-
 use ftpfw_tests::random::Random;
 
 use crate::random::scramble;

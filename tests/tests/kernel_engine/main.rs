@@ -13,7 +13,7 @@ mod segment;
 mod told;
 mod world;
 
-use std::{env, net::IpAddr, path::Path, time::Instant};
+use std::{net::IpAddr, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_common::{
@@ -60,10 +60,8 @@ fn transcripts_whole_and_cut() -> Result<()> {
 
 #[test]
 fn random_dialogues() -> Result<()> {
-    let (count, seed) = (
-        number("FTPFW_RANDOM", DIALOGUES)?,
-        number("FTPFW_SEED", SEED)?,
-    );
+    let count = ftpfw_tests::random::count(DIALOGUES)?;
+    let seed = ftpfw_tests::random::seed(SEED)?;
     let from = Instant::now();
     in_a_namespace("random", |bench| {
         for seed in (0..count).map(|nth| seed.wrapping_add(nth)) {
@@ -103,13 +101,6 @@ fn segments_of_every_length() -> Result<()> {
         }
         Ok(())
     })
-}
-
-fn number(variable: &str, default: u64) -> Result<u64> {
-    match env::var(variable) {
-        Ok(text) => text.parse().with_context(|| format!("{variable}={text}")),
-        Err(_) => Ok(default),
-    }
 }
 
 /// Runs a test in a namespace of its own; then the programs must have counted what the model did.

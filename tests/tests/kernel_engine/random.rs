@@ -1,4 +1,4 @@
-//! What chance does to dialogues.
+//! What is done to dialogues at random.
 
 use ftpfw_common::{
     Address,

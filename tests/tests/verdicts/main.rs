@@ -1,40 +1,45 @@
-//! The verdict table: each packet through the eBPF program, by BPF_PROG_TEST_RUN, and through the
-//! host build of the same code. Both must agree with the table and count one reason, once.
+//! The verdict table: each packet through the programs that run the filter, by BPF_PROG_TEST_RUN, and
+//! through the host build of the same code. All must agree with the table, and count one reason, once.
 //!
-//! VLAN tags are covered here alone: a kernel without the module 8021q can make no VLAN interface to
-//! send real traffic through.
+//! * `FTPFW_RANDOM=N`: number of random frames;
+//! * `FTPFW_SEED=N`: seed of the first; the others follow it.
 
 mod host;
+mod page;
+mod programs;
+mod random;
+mod setup;
 mod table;
 mod world;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use aya::programs::{TestRun as _, TestRunOptions};
-use ftpfw_common::abi::values::Mode;
-use ftpfw_common::filter;
-use ftpfw_common::reason::{Counter, Reason};
-use ftpfw_user::kernel::{Counters, Kernel, LoadOptions, pins::AttachedMode, tuples::Owner};
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 
+use anyhow::{Context as _, Result, ensure};
+use ftpfw_common::{abi::policy::Settings, reason::Reason};
+use ftpfw_tests::packets::{Extension, tcp, with_extensions};
+
+use host::HostTables;
+use programs::{Bench, Program};
+use setup::Setup;
 use table::Case;
 use world::World;
-
-const XDP_DROP: u32 = 1;
-const XDP_PASS: u32 = 2;
 
 #[test]
 fn on_the_host() -> Result<()> {
     let world = World::new()?;
-    let mut tables = host::HostTables::new(&world);
     let mut wrong = Vec::new();
-    for Case {
-        name,
-        frame,
-        reason,
-    } in table::cases(&world)
-    {
-        let decided = filter::decide(&frame.as_slice(), &mut tables);
-        if decided != reason {
-            wrong.push(format!("{name}: {decided:?}, not {reason:?}"));
+    for setup in Setup::ALL {
+        let mut tables = HostTables::new(&world, setup);
+        for case in table::cases(&world, setup) {
+            let reason = tables.judge(&case.frame).0;
+            if reason != case.reason {
+                wrong.push(format!(
+                    "{setup:?}: {}: {reason:?}, not {:?}",
+                    case.title(),
+                    case.reason
+                ));
+            }
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -42,96 +47,167 @@ fn on_the_host() -> Result<()> {
 }
 
 #[test]
-fn in_the_kernel() -> Result<()> {
+fn in_every_program() -> Result<()> {
     let world = World::new()?;
-    let mut kernel = load(&world)?;
-    let cases = table::cases(&world);
-    ensure!(cases.len() > 100, "the table has shrunk to {}", cases.len());
     let mut wrong = Vec::new();
-    for case in cases {
-        let before = kernel.maps().counters()?;
-        let action = run(&world, &mut kernel, &case.frame).with_context(|| case.name.clone())?;
-        let after = kernel.maps().counters()?;
-        if let Err(error) = check(&case, action, &before, &after) {
-            wrong.push(format!("{}: {error}", case.name));
-        }
-    }
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    Ok(())
-}
-
-/// No frame, however it is cut, makes kernel and host disagree.
-#[test]
-fn kernel_and_host_agree_on_every_cut_of_every_packet() -> Result<()> {
-    let world = World::new()?;
-    let mut kernel = load(&world)?;
-    let mut tables = host::HostTables::new(&world);
-    for Case { name, frame, .. } in table::cases(&world) {
-        // The kernel takes no test frame that is shorter than its Ethernet header.
-        for length in 14..=frame.len() {
-            let cut = &frame[..length];
-            let decided = filter::decide(&cut, &mut tables);
-            let action = run(&world, &mut kernel, cut)?;
-            let expected = if decided.is_pass() {
-                XDP_PASS
-            } else {
-                XDP_DROP
-            };
+    for setup in Setup::ALL {
+        let cases = table::cases(&world, setup);
+        for program in Program::ALL {
+            let mut bench = Bench::load(program, &world, setup)?;
+            let mut run = || play(&mut bench, &cases, false);
+            let (found, skipped) = world.netns().run(&mut run)??;
+            wrong.extend(found.into_iter().map(|it| format!("{setup:?}: {it}")));
+            println!("{setup:?}, {program:?}: {} packets", cases.len() - skipped);
+            // Frames of several buffers.
             ensure!(
-                action == expected,
-                "{name}, {length} bytes: {action} but {decided:?}"
+                program != Program::Ingress || skipped == 0,
+                "{skipped} skipped"
             );
         }
     }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
 
-fn load(world: &World) -> Result<Kernel> {
-    let options = LoadOptions {
-        ports: world.policy(),
-        ..LoadOptions::default()
+/// The same verdicts, none of them carried out.
+#[test]
+fn under_dry_run() -> Result<()> {
+    let world = World::new()?;
+    let settings = Settings {
+        dry_run: 1,
+        ..Settings::DEFAULT
     };
-    let kernel = Kernel::load(&options)?;
-    let mut tuples = kernel.maps().tuples()?;
-    const MINUTE: u64 = 60_000_000_000;
-    for key in world.live_tuples() {
-        tuples.arm(key, Owner::new(1, Mode::Passive), MINUTE)?;
+    let cases = table::cases(&world, Setup::Defaults);
+    for program in Program::ALL {
+        let mut bench = Bench::load_with(program, &world, Setup::Defaults, settings)?;
+        let (wrong, _) = world.netns().run(|| play(&mut bench, &cases, true))??;
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
-    for key in world.expired_tuples() {
-        tuples.arm(key, Owner::new(1, Mode::Passive), 0)?;
-    }
-    Ok(kernel)
+    Ok(())
 }
 
-/// Runs the program in the world's namespace: that is where the kernel looks sockets up.
-fn run(world: &World, kernel: &mut Kernel, frame: &[u8]) -> Result<u32> {
-    let program = kernel.ingress(AttachedMode::Native)?;
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        ..TestRunOptions::new()
-    };
-    Ok(world.netns.run(|| program.test_run(options))??.return_value)
+/// What went wrong, and how many frames the kernel has no test run for.
+fn play(bench: &mut Bench, cases: &[Case], dry_run: bool) -> Result<(Vec<String>, usize)> {
+    let (mut wrong, mut skipped) = (Vec::new(), 0);
+    let follows = bench.program == Program::Guard;
+    for case in cases {
+        match bench.check(&case.frame, &case.reasons(follows), dry_run) {
+            Ok(true) => {}
+            Ok(false) => skipped += 1,
+            Err(error) => wrong.push(format!("{}: {error:#}", case.title())),
+        }
+    }
+    Ok((wrong, skipped))
 }
 
-fn check(case: &Case, action: u32, before: &Counters, after: &Counters) -> Result<()> {
-    let counted: Vec<_> = Reason::ALL
-        .iter()
-        .map(|reason| {
-            let counter = Counter::Verdict(*reason);
-            (*reason, after.get(counter) - before.get(counter))
-        })
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    let expected = if case.reason.is_pass() {
-        XDP_PASS
-    } else {
-        XDP_DROP
-    };
-    if counted != [(case.reason, 1)] || action != expected {
-        bail!(
-            "action {action} counted {counted:?}, not {expected} for {:?}",
-            case.reason
+/// No frame, however it is cut, makes one of the programs and the host disagree.
+#[test]
+fn kernel_and_host_agree_on_every_cut_of_every_packet() -> Result<()> {
+    let world = World::new()?;
+    for setup in Setup::ALL {
+        let cases = table::cases(&world, setup);
+        for program in Program::ALL {
+            let mut bench = Bench::load(program, &world, setup)?;
+            let mut tables = HostTables::new(&world, setup);
+            let mut cut_all = || -> Result<()> {
+                for case in &cases {
+                    cut_each(&mut bench, &mut tables, case).with_context(|| case.title())?;
+                }
+                Ok(())
+            };
+            world.netns().run(&mut cut_all)??;
+        }
+    }
+    Ok(())
+}
+
+fn cut_each(bench: &mut Bench, tables: &mut HostTables, case: &Case) -> Result<()> {
+    const HEADERS: usize = 200;
+    let whole = case.frame.len();
+    // The kernel takes no test frame that is shorter than its Ethernet header. Behind the headers, a
+    // few cuts do.
+    for length in (14..whole.min(HEADERS))
+        .chain((HEADERS..whole).step_by(997))
+        .chain([whole])
+    {
+        let cut = &case.frame[..length];
+        let (reason, mut follower) = tables.judge(cut);
+        if length == whole {
+            follower = case.follower;
+        }
+        let follower = follower.filter(|_| bench.program == Program::Guard);
+        let passes = reason.is_pass() && follower.is_none();
+        let Some(action) = bench.run(cut)? else {
+            continue;
+        };
+        ensure!(
+            action == bench.program.action(passes),
+            "{:?}, {length} bytes: {action} but {reason:?}, {follower:?}",
+            bench.program
         );
     }
+    Ok(())
+}
+
+/// The one difference between host and kernel: the host sees a frame in one piece, XDP its first buffer.
+/// Drivers put far more than the headers there; a chain of options that is longer is dropped.
+#[test]
+fn headers_behind_the_first_buffer_are_not_read() -> Result<()> {
+    let world = World::new()?;
+    let side = &world.sides[1];
+    let client = SocketAddr::new(side.client, 20_000);
+    let server = SocketAddr::new(side.server, world::TUPLE);
+    let longest = Extension {
+        number: 60,
+        length: 255,
+        body: vec![0; 256 * 8 - 2],
+    };
+    let syn = tcp(client, server, "S", b"");
+    let frame = with_extensions(&syn, &[longest.clone(), longest]);
+    let mut tables = HostTables::new(&world, Setup::Defaults);
+    ensure!(tables.judge(&frame).0 == Reason::Tuple);
+    let mut bench = Bench::load(Program::Ingress, &world, Setup::Defaults)?;
+    let mut run = || bench.check(&frame, &[Reason::Malformed], false);
+    ensure!(
+        world.netns().run(&mut run)??,
+        "the kernel refuses the test run"
+    );
+    Ok(())
+}
+
+/// Every reason that the filter has, at least once; every packet under a name of its own.
+#[test]
+fn the_table_is_complete() -> Result<()> {
+    let world = World::new()?;
+    let mut names = HashSet::new();
+    let mut reasons = HashSet::new();
+    // By theme: packets, and how many of their names differ by more than the family.
+    let mut themes: BTreeMap<&str, (usize, HashSet<String>)> = BTreeMap::new();
+    for setup in Setup::ALL {
+        for case in table::cases(&world, setup) {
+            ensure!(names.insert(case.title()), "twice: {}", case.title());
+            reasons.extend(case.reasons(false));
+            let (packets, distinct) = themes.entry(case.theme).or_default();
+            *packets += 1;
+            distinct.insert(case.name);
+        }
+    }
+    for reason in Reason::ALL {
+        let of_the_filter = !matches!(
+            reason,
+            Reason::ControlOutOfOrder | Reason::ControlChecksum | Reason::BounceOut
+        );
+        ensure!(
+            of_the_filter == reasons.contains(reason),
+            "{reason:?}: of the filter {of_the_filter}, in the table {}",
+            !of_the_filter
+        );
+    }
+    for (theme, (packets, distinct)) in &themes {
+        println!("{theme}: {packets} packets, {} names", distinct.len());
+    }
+    let distinct: usize = themes.values().map(|(_, distinct)| distinct.len()).sum();
+    println!("{} packets, {distinct} names", names.len());
+    ensure!(distinct > 700, "the table has shrunk to {distinct} names");
     Ok(())
 }
