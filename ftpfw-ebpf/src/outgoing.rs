@@ -35,7 +35,7 @@ enum Outgoing {
     Reply,
     /// A SYN.
     Dial,
-    /// A segment of a connection that no socket of this host has, from a protected port.
+    /// A segment of an established connection that no socket of this host has, from a protected port.
     Forwarded,
     /// A datagram whose answer comes to a protected port.
     Datagram,
@@ -82,7 +82,9 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
             if !control && !tcp.opens() {
                 // SAFETY: the context is valid during the program.
                 let local = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
-                if local || tcp.has(flag::RST) || policy(tcp.source) & port::PROTECTED_TCP == 0 {
+                // A SYN-ACK makes nothing live: it answers whoever sent the SYN, in whose name ever.
+                let says_nothing = tcp.has(flag::RST) || tcp.has(flag::SYN);
+                if local || says_nothing || policy(tcp.source) & port::PROTECTED_TCP == 0 {
                     return Outgoing::Other;
                 }
                 // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.

@@ -8,7 +8,7 @@ use ftpfw_common::{
         keys::{FlowKey, SessionKey, TupleKey},
         values::{Flow, PortEntry},
     },
-    filter::{self, Armed, CLOSING, HANDSHAKE, Socket, Tables},
+    filter::{self, Armed, HANDSHAKE, Socket, Tables},
     packet::protocol,
 };
 
@@ -137,7 +137,7 @@ fn claims_on_syn() -> bool {
 #[inline(always)]
 fn lifetime(flow: &FlowKey, state: u32) -> u64 {
     match settings() {
-        _ if state == Flow::CLOSING => CLOSING,
+        Some(settings) if state == Flow::CLOSING => settings.closing_flow_lifetime,
         Some(settings) if flow.protocol == u32::from(protocol::TCP) => settings.tcp_flow_lifetime,
         Some(settings) => settings.udp_flow_lifetime,
         None => 0,

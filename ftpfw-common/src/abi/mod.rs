@@ -11,7 +11,7 @@ pub mod sockets;
 pub mod values;
 
 /// Version of the layouts below; pinned next to the maps as the first field of [`policy::Settings`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Names of the maps, as pinned under the pin directory.
 pub mod maps {
