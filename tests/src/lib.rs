@@ -16,6 +16,7 @@ pub mod packets;
 pub mod place;
 pub mod probe;
 pub mod programs;
+pub mod refusal;
 pub mod reply;
 pub mod report;
 pub mod scene;
