@@ -4,6 +4,7 @@
 //! root, touches only namespaces of its own and removes them on every path.
 
 pub mod client;
+pub mod container;
 pub mod control;
 pub mod firewall;
 pub mod ghost;
