@@ -83,8 +83,7 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
                 // SAFETY: the context is valid during the program.
                 let local = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
                 // A SYN-ACK makes nothing live: it answers whoever sent the SYN, in whose name ever.
-                let says_nothing = tcp.has(flag::RST) || tcp.has(flag::SYN);
-                if local || says_nothing || policy(tcp.source) & port::PROTECTED_TCP == 0 {
+                if local || tcp.has(flag::SYN) || policy(tcp.source) & port::PROTECTED_TCP == 0 {
                     return Outgoing::Other;
                 }
                 // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.
@@ -191,11 +190,13 @@ fn goes_on(skb: *mut __sk_buff, record: *mut Record) {
         return;
     }
     // SAFETY: as in `dial`.
-    let (key, last) = unsafe {
-        let record = &*record;
-        (&record.header.key, record.segment.has(flag::FIN))
-    };
-    tables::goes_on(&flow(key, protocol::TCP), last);
+    let (key, segment) = unsafe { (&(*record).header.key, &(*record).segment) };
+    let flow = flow(key, protocol::TCP);
+    if segment.has(flag::RST) {
+        tables::is_reset(&flow);
+    } else {
+        tables::goes_on(&flow, segment.has(flag::FIN));
+    }
 }
 
 /// Whether a packet came in by a protected interface and only turns round here: whoever sent it could

@@ -163,6 +163,19 @@ pub fn goes_on(key: &FlowKey, last: bool) {
     note(key, lifetime(key, state), state);
 }
 
+/// The end behind this host resets a connection. A RST that answers nonsense makes no flow, and one
+/// that refuses a SYN leaves its tuple to be claimed.
+#[inline(always)]
+pub fn is_reset(key: &FlowKey) {
+    // SAFETY: as in `flow`.
+    if FLOWS
+        .get_ptr(key)
+        .is_some_and(|flow| unsafe { (*flow).state } != Flow::HANDSHAKE)
+    {
+        note(key, lifetime(key, Flow::CLOSING), Flow::CLOSING);
+    }
+}
+
 #[inline(always)]
 fn note(key: &FlowKey, lifetime: u64, state: u32) {
     let until = clock::coarse() + lifetime;

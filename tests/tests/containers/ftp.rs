@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use ftpfw_common::abi::policy::Settings;
 use ftpfw_tests::client::{Mode, Tool};
 use ftpfw_tests::container::Container;
 use ftpfw_tests::control::{Control, Negotiated, dial, read_all};
@@ -16,13 +15,13 @@ use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::wait;
 use ftpfw_user::kernel::{Maps, PinDir, Wire as Bytes};
 
+use crate::{SECOND, close_after};
+
 const PORT: u16 = 45_000;
 const PUBLISHED: &str = "21, 45000-45009";
 /// More than the socket buffers of both ends: the transfer cannot finish before it is read.
 const SIZE: usize = 16 << 20;
 const NAME: &str = "large.bin";
-/// Long enough for the last segments of a connection, short enough to wait for.
-const SECOND: u64 = 1_000_000_000;
 
 struct Scene {
     // Dropped in this order: whoever is watched goes before who watches.
@@ -73,24 +72,11 @@ impl Scene {
         }
         Ok(())
     }
-
-    /// From now on a connection is over when it was silent so long after the container's FIN.
-    fn close_after(&self, silence: u64) -> Result<()> {
-        let maps = Maps::open(&PinDir::new(self.firewall.place().pins.clone()))?;
-        let mut settings = maps.settings()?;
-        let now: Settings = settings.get(&0, 0)?.0;
-        let short = Settings {
-            closing_flow_lifetime: silence,
-            ..now
-        };
-        settings.set(0, Bytes(short), 0)?;
-        Ok(())
-    }
 }
 
 fn download(mode: Mode, family: Family, opener: &str) -> Result<()> {
     let scene = Scene::new(family, PORT..=PORT, opener)?;
-    scene.close_after(SECOND)?;
+    close_after(&scene.firewall, SECOND)?;
     let (client, stranger) = (&scene.lab.client, &scene.lab.stranger);
     let mut control = Control::login(&client.netns, (scene.address, scene.server.port))?;
     scene.closed(PORT).context("before the negotiation")?;
@@ -163,7 +149,7 @@ fn epsv_over_ipv6_opened_by_the_agent() -> Result<()> {
 #[test]
 fn a_transfer_that_goes_on_is_not_finished() -> Result<()> {
     let scene = Scene::new(Family::V4, PORT..=PORT, "inline")?;
-    scene.close_after(0)?;
+    close_after(&scene.firewall, 0)?;
     let mut control = Control::login(&scene.lab.client.netns, (scene.address, 21))?;
     let negotiated = control.negotiate(Mode::Epsv)?;
     let mut data = control.data(&negotiated)?;
@@ -200,7 +186,7 @@ fn wait_for_a_sweep(scene: &Scene) -> Result<()> {
 fn curl() -> Result<()> {
     for family in [Family::V4, Family::V6] {
         let scene = Scene::new(family, PORT..=PORT + 9, "inline")?;
-        scene.close_after(SECOND)?;
+        close_after(&scene.firewall, SECOND)?;
         for cell in Cell::all(Tool::Curl, family).filter(|cell| cell.mode.is_passive()) {
             run_cell(&scene.lab.client, &scene.server, Daemon::Vsftpd, cell)?;
         }

@@ -1,6 +1,7 @@
 //! Who claims a tuple whose daemon is in a container: only a client that answers.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_common::abi::keys::TupleKey;
@@ -11,11 +12,13 @@ use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::ghost::Ghost;
 use ftpfw_tests::haunt::Haunt;
 use ftpfw_tests::lab::{Family, Lab};
+use ftpfw_tests::probe::expect_dropped;
 use ftpfw_tests::wait;
 use ftpfw_tests::wire::Wire;
 use ftpfw_user::kernel::{Maps, PinDir, tuples::Owner};
+use rustix::net::sockopt::set_socket_linger;
 
-use crate::{FAMILIES, segment, wait_for_drop};
+use crate::{FAMILIES, SECOND, close_after, segment, wait_for_drop};
 
 const PORT: u16 = 45_000;
 const MSS: u16 = 1400;
@@ -87,6 +90,29 @@ fn of_two_handshakes_at_once_one_succeeds() -> Result<()> {
         wait_for_drop(&scene.firewall, "handshake-too-late", before)?;
         accept(&scene.data).context("the first")?;
         scene.nobody_else_came()?;
+    }
+    Ok(())
+}
+
+/// The daemon aborts a transfer (`ABOR`, a crash): its RST ends what is known of the connection, as a
+/// FIN does.
+#[test]
+fn a_connection_that_the_container_resets_is_over() -> Result<()> {
+    for family in FAMILIES {
+        let lab = Lab::new()?;
+        let scene = Scene::new(&lab, family)?;
+        let (client, server) = (lab.client.address(family), lab.server.address(family));
+        scene.arm(client, server)?;
+        let _data = dial(&lab.client.netns, SocketAddr::new(server, PORT))?;
+        let inside = accept(&scene.data)?;
+        scene.wait_for("claimed")?;
+        close_after(&scene.firewall, SECOND)?;
+        set_socket_linger(&inside, Some(Duration::ZERO))?;
+        drop(inside);
+        scene
+            .firewall
+            .wait_for_tuples("the tuple to be gone", <[_]>::is_empty)?;
+        expect_dropped(&scene.firewall, &lab.client, server, PORT, "not-armed")?;
     }
     Ok(())
 }

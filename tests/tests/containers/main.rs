@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use anyhow::{Context as _, Result, ensure};
+use ftpfw_common::abi::policy::Settings;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::ghost::Segment;
 use ftpfw_tests::lab::{Family, Host, Lab};
@@ -18,8 +19,24 @@ use ftpfw_tests::probe::expect_dropped;
 use ftpfw_tests::scripted::heard;
 use ftpfw_tests::wait::{self, PATIENCE};
 use ftpfw_tests::wire::Wire;
+use ftpfw_user::kernel::{Maps, PinDir, Wire as Bytes};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Long enough for the last segments of a connection, short enough to wait for. ns.
+const SECOND: u64 = 1_000_000_000;
+
+/// From now on a connection is over when it was silent so long after the container closed it, ns.
+fn close_after(firewall: &Firewall, silence: u64) -> Result<()> {
+    let maps = Maps::open(&PinDir::new(firewall.place().pins.clone()))?;
+    let mut settings = maps.settings()?;
+    let now: Settings = settings.get(&0, 0)?.0;
+    let short = Settings {
+        closing_flow_lifetime: silence,
+        ..now
+    };
+    Ok(settings.set(0, Bytes(short), 0)?)
+}
 
 /// Bytes in both directions, `first` speaking first.
 fn exchange(first: &mut TcpStream, second: &mut TcpStream) -> Result<()> {
