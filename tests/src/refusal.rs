@@ -1,12 +1,14 @@
 //! What a refusal is: one clear sentence, the right exit code, and nothing left in the kernel.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{SchedClassifier, TcAttachType};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lab::Host;
 use crate::place::Place;
+use crate::wait;
 
 /// It could not be done (DESIGN §8).
 pub const FAILED: i32 = 1;
@@ -18,7 +20,23 @@ pub const USAGE: i32 = 2;
 /// # Errors
 /// When it is done, or refused otherwise.
 pub fn refused(place: &Place, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
-    check(&place.command(words).output()?, code, says).with_context(|| format!("ftpfw {words:?}"))
+    refuses(place, words, code, says).with_context(|| format!("ftpfw {words:?}"))
+}
+
+fn refuses(place: &Place, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
+    let mut command = place.command(words);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // What should have been refused may well run on for ever.
+    if let Err(error) = wait::exit("ftpfw", &mut child) {
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        let said = child.wait_with_output()?.stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        return Err(error).context(said);
+    }
+    check(&child.wait_with_output()?, code, says)
 }
 
 /// As [`refused`], of a command that has ended.
