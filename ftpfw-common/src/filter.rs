@@ -6,7 +6,9 @@ use crate::{
         policy::port,
         values::PortEntry,
     },
-    packet::{self, Cursor, Network, Packet, ParseError, Tcp, Transport, Udp, protocol},
+    packet::{
+        self, Cursor, Network, Packet, ParseError, Tcp, Transport, Udp, protocol, transport::flag,
+    },
     reason::Reason,
 };
 
@@ -36,10 +38,6 @@ pub enum Socket {
 /// How long a handshake may take, ns: six retransmissions of a SYN (`net.ipv4.tcp_syn_retries`), the
 /// last after 63 s.
 pub const HANDSHAKE: u64 = 64 * 1_000_000_000;
-
-/// How long a connection may be silent once one end has closed it, ns
-/// (`nf_conntrack_tcp_timeout_fin_wait`).
-pub const CLOSING: u64 = 120 * 1_000_000_000;
 
 /// What `FLOWS` says of a connection of no local socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +170,11 @@ fn decide_tcp(
             Flow::Live => Reason::Flow,
             Flow::Handshake if !is_allowed(entry, &tuple, tables) => Reason::HandshakeTooLate,
             Flow::Handshake => {
-                tables.establish(&tuple, &flow);
+                // Who knows nothing of the SYN that was sent in his name answers by a RST: it must get
+                // through, and claims nothing.
+                if !tcp.has(flag::RST) {
+                    tables.establish(&tuple, &flow);
+                }
                 Reason::Flow
             }
             Flow::None => Reason::NoConnection,

@@ -35,7 +35,7 @@ enum Outgoing {
     Reply,
     /// A SYN.
     Dial,
-    /// A segment of a connection that no socket of this host has, from a protected port.
+    /// A segment of an established connection that no socket of this host has, from a protected port.
     Forwarded,
     /// A datagram whose answer comes to a protected port.
     Datagram,
@@ -82,7 +82,8 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
             if !control && !tcp.opens() {
                 // SAFETY: the context is valid during the program.
                 let local = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
-                if local || tcp.has(flag::RST) || policy(tcp.source) & port::PROTECTED_TCP == 0 {
+                // A SYN-ACK makes nothing live: it answers whoever sent the SYN, in whose name ever.
+                if local || tcp.has(flag::SYN) || policy(tcp.source) & port::PROTECTED_TCP == 0 {
                     return Outgoing::Other;
                 }
                 // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.
@@ -189,11 +190,13 @@ fn goes_on(skb: *mut __sk_buff, record: *mut Record) {
         return;
     }
     // SAFETY: as in `dial`.
-    let (key, last) = unsafe {
-        let record = &*record;
-        (&record.header.key, record.segment.has(flag::FIN))
-    };
-    tables::goes_on(&flow(key, protocol::TCP), last);
+    let (key, segment) = unsafe { (&(*record).header.key, &(*record).segment) };
+    let flow = flow(key, protocol::TCP);
+    if segment.has(flag::RST) {
+        tables::is_reset(&flow);
+    } else {
+        tables::goes_on(&flow, segment.has(flag::FIN));
+    }
 }
 
 /// Whether a packet came in by a protected interface and only turns round here: whoever sent it could

@@ -8,7 +8,7 @@ use ftpfw_common::{
         keys::{FlowKey, PairKey, SessionKey, TupleKey},
         values::{Flow, PortEntry},
     },
-    filter::{self, Armed, CLOSING, HANDSHAKE, Socket, Tables},
+    filter::{self, Armed, HANDSHAKE, Socket, Tables},
     packet::protocol,
 };
 
@@ -156,7 +156,7 @@ fn claims_on_syn() -> bool {
 #[inline(always)]
 fn lifetime(flow: &FlowKey, state: u32) -> u64 {
     match settings() {
-        _ if state == Flow::CLOSING => CLOSING,
+        Some(settings) if state == Flow::CLOSING => settings.closing_flow_lifetime,
         Some(settings) if flow.protocol == u32::from(protocol::TCP) => settings.tcp_flow_lifetime,
         Some(settings) => settings.udp_flow_lifetime,
         None => 0,
@@ -180,6 +180,19 @@ pub fn goes_on(key: &FlowKey, last: bool) {
     };
     let state = if closing { Flow::CLOSING } else { Flow::LIVE };
     note(key, lifetime(key, state), state);
+}
+
+/// The end behind this host resets a connection. A RST that answers nonsense makes no flow, and one
+/// that refuses a SYN leaves its tuple to be claimed.
+#[inline(always)]
+pub fn is_reset(key: &FlowKey) {
+    // SAFETY: as in `flow`.
+    if FLOWS
+        .get_ptr(key)
+        .is_some_and(|flow| unsafe { (*flow).state } != Flow::HANDSHAKE)
+    {
+        note(key, lifetime(key, Flow::CLOSING), Flow::CLOSING);
+    }
 }
 
 #[inline(always)]

@@ -92,7 +92,7 @@ impl<'a> Haunt<'a> {
     ///
     /// # Errors
     /// When none comes.
-    pub(crate) fn receive(&self, to: SocketAddr, from: SocketAddr) -> Result<Received> {
+    pub fn receive(&self, to: SocketAddr, from: SocketAddr) -> Result<Received> {
         loop {
             let frame = self.wire.receive()?;
             if let Some(received) = read(&frame, from, to) {

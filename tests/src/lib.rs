@@ -4,6 +4,7 @@
 //! root, touches only namespaces of its own and removes them on every path.
 
 pub mod client;
+pub mod container;
 pub mod control;
 pub mod firewall;
 pub mod ghost;
@@ -17,6 +18,7 @@ pub mod place;
 pub mod probe;
 pub mod programs;
 pub mod random;
+pub mod refusal;
 pub mod reply;
 pub mod report;
 pub mod scene;

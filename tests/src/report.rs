@@ -73,6 +73,9 @@ pub struct Stats {
     pub pass: BTreeMap<String, u64>,
     /// Packets dropped, by reason.
     pub drop: BTreeMap<String, u64>,
+    /// Packets that only `--dry-run` let through, by the reason to drop them.
+    #[serde(default)]
+    pub would_drop: BTreeMap<String, u64>,
     /// Tuples armed, by kind of negotiation.
     pub negotiations: BTreeMap<String, u64>,
     /// Negotiations that armed nothing, by reason.

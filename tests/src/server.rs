@@ -1,13 +1,13 @@
 //! Real FTP servers inside a namespace.
 
 use std::fs::{self, File, Permissions};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::lab::{Family, Host};
@@ -30,7 +30,7 @@ pub enum Daemon {
 pub struct Options {
     /// The server.
     pub daemon: Daemon,
-    /// One instance listens on one address, as `227` of a dual-stack vsftpd names 0.0.0.0.
+    /// One instance listens on one address, unless `dual_stack`: `227` then names 0.0.0.0.
     pub family: Family,
     /// The control port.
     pub port: u16,
@@ -38,6 +38,10 @@ pub struct Options {
     pub passive_ports: RangeInclusive<u16>,
     /// Whether vsftpd dials active connections from port 20 (otherwise from an ephemeral one).
     pub from_port_20: bool,
+    /// The address that vsftpd names in a `227`, where it is not its own: it is behind a translator.
+    pub announced: Option<Ipv4Addr>,
+    /// Whether vsftpd listens on `::` and takes clients of both families.
+    pub dual_stack: bool,
 }
 
 impl Options {
@@ -50,6 +54,8 @@ impl Options {
             port: 21,
             passive_ports: 1024..=65535,
             from_port_20: true,
+            announced: None,
+            dual_stack: false,
         }
     }
 }
@@ -143,20 +149,28 @@ fn vsftpd(directory: &Path, root: &Path, address: IpAddr, options: &Options) -> 
     let empty = directory.join("empty");
     fs::create_dir(&empty)?;
     let (listen, other, listen_address) = match options.family {
-        Family::V4 => ("listen", "listen_ipv6", "listen_address"),
-        Family::V6 => ("listen_ipv6", "listen", "listen_address6"),
+        Family::V4 if !options.dual_stack => ("listen", "listen_ipv6", "listen_address"),
+        _ => ("listen_ipv6", "listen", "listen_address6"),
     };
+    // Without an address it listens on all of them, of both families.
+    let address = match options.dual_stack {
+        true => String::new(),
+        false => format!("{listen_address}={address}\n"),
+    };
+    let announced = options
+        .announced
+        .map_or(String::new(), |address| format!("pasv_address={address}\n"));
     let yes_no = |yes| if yes { "YES" } else { "NO" };
     let config = directory.join("vsftpd.conf");
     fs::write(
         &config,
         format!(
-            "{listen}=YES\n{other}=NO\n{listen_address}={address}\nlisten_port={port}\n\
+            "{listen}=YES\n{other}=NO\n{address}listen_port={port}\n\
              background=NO\nanonymous_enable=YES\nlocal_enable=NO\nftp_username=daemon\n\
              anon_root={root}\nwrite_enable=YES\nanon_upload_enable=YES\nanon_umask=022\n\
              secure_chroot_dir={empty}\n\
              connect_from_port_20={port_20}\npasv_min_port={low}\npasv_max_port={high}\n\
-             xferlog_enable=YES\nlog_ftp_protocol=YES\nvsftpd_log_file={log}\n",
+             {announced}xferlog_enable=YES\nlog_ftp_protocol=YES\nvsftpd_log_file={log}\n",
             port = options.port,
             root = root.display(),
             empty = empty.display(),
@@ -172,6 +186,10 @@ fn vsftpd(directory: &Path, root: &Path, address: IpAddr, options: &Options) -> 
 }
 
 fn embedded(root: &Path, address: IpAddr, options: &Options) -> Result<Command> {
+    ensure!(
+        options.announced.is_none() && !options.dual_stack,
+        "the embedded server has no such option: {options:?}"
+    );
     let program = programs::find_built(
         "embedded-ftp-server",
         "FTPFW_EMBEDDED_SERVER",

@@ -4,91 +4,15 @@
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::{SchedClassifier, TcAttachType};
 use ftpfw_tests::firewall::Firewall;
-use ftpfw_tests::lab::{Host, Lab};
+use ftpfw_tests::lab::Lab;
 use ftpfw_tests::place::{self, Place};
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
+use ftpfw_tests::refusal::{FAILED, USAGE, check, nothing_left, refused};
 use rustix::process::Signal;
-
-/// Exit codes of DESIGN §8.
-const FAILED: i32 = 1;
-const USAGE: i32 = 2;
-
-/// Runs `ftpfw WORDS…` and insists on the code and on what the sentence says.
-fn refused(place: &Place, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
-    check(&place.command(words).output()?, code, says).with_context(|| format!("ftpfw {words:?}"))
-}
-
-fn check(output: &Output, code: i32, says: &[&str]) -> Result<()> {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let found = output.status.code();
-    ensure!(
-        found == Some(code),
-        "{}, not {code}: {stderr}",
-        output.status
-    );
-    for words in says {
-        ensure!(
-            stderr.contains(words),
-            "says nothing of {words:?}: {stderr}"
-        );
-    }
-    // clap adds the usage and where to find help; all else is one sentence.
-    let lines = stderr
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .count();
-    ensure!(code == USAGE || lines == 1, "{lines} lines:\n{stderr}");
-    ensure!(!stderr.contains("panicked"), "{stderr}");
-    ensure!(
-        output.stdout.is_empty(),
-        "standard output: {:?}",
-        output.stdout
-    );
-    Ok(())
-}
-
-/// No pins, no XDP on the NIC, nothing at its TC hooks.
-fn nothing_left(host: &Host, place: &Place) -> Result<()> {
-    ensure!(
-        !place.pins.exists(),
-        "{} is left behind",
-        place.pins.display()
-    );
-    ensure!(
-        !place.socket.exists(),
-        "{} is left behind",
-        place.socket.display()
-    );
-    let link = said_by(host, "ip", &["-details", "link", "show", "dev", "eth0"])?;
-    ensure!(!link.contains("xdp"), "XDP is left behind:\n{link}");
-    let filters = said_by(host, "tc", &["qdisc", "show", "dev", "eth0"])?;
-    ensure!(
-        !filters.contains("clsact"),
-        "clsact is left behind:\n{filters}"
-    );
-    for hook in [TcAttachType::Ingress, TcAttachType::Egress] {
-        let (_, programs) = host
-            .netns
-            .run(|| SchedClassifier::query_tcx("eth0", hook))??;
-        ensure!(
-            programs.is_empty(),
-            "{} programs at tcx {hook:?}",
-            programs.len()
-        );
-    }
-    Ok(())
-}
-
-fn said_by(host: &Host, program: &str, words: &[&str]) -> Result<String> {
-    let output = host.netns.command(program).args(words).output()?;
-    ensure!(output.status.success(), "{program} {words:?}: {output:?}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
 
 #[test]
 fn an_interface_that_does_not_exist() -> Result<()> {

@@ -11,15 +11,19 @@ use crate::workspace::HOST;
 use crate::{setup, workspace};
 
 /// Tests of a running firewall: what it does must not depend on where its filter is attached.
-const IN_EVERY_MODE: [&str; 9] = [
+const IN_EVERY_MODE: [&str; 13] = [
     "attacks_lifetime",
     "attacks_negotiation",
     "attacks_packets",
     "attacks_pressure",
     "attacks_stream",
     "bystanders",
+    "containers",
+    "kernel_state",
     "namespaces",
+    "nic",
     "one_port",
+    "policy",
     "transfers",
 ];
 /// Besides native, in which all tests run.

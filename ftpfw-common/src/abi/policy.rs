@@ -45,6 +45,9 @@ pub struct Settings {
     pub tuple_lifetime: u64,
     /// How long a TCP flow of no local socket may be silent, ns.
     pub tcp_flow_lifetime: u64,
+    /// How long a TCP flow of no local socket may be silent once the end behind this host has closed
+    /// it, ns.
+    pub closing_flow_lifetime: u64,
     /// How long a UDP flow may be silent, ns.
     pub udp_flow_lifetime: u64,
     /// 1: there is no tracepoint, so the first SYN claims a tuple.
@@ -59,12 +62,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults of DESIGN: inline opener, 120 s for a tuple, FTPS by listeners.
+    /// The defaults of DESIGN: inline opener, 120 s for a tuple, FTPS by listeners; 120 s for a flow
+    /// that is closing (`nf_conntrack_tcp_timeout_fin_wait`).
     pub const DEFAULT: Self = Self {
         abi_version: super::VERSION,
         inline_opener: 1,
         tuple_lifetime: 120 * 1_000_000_000,
         tcp_flow_lifetime: 3600 * 1_000_000_000,
+        closing_flow_lifetime: 120 * 1_000_000_000,
         udp_flow_lifetime: 180 * 1_000_000_000,
         claim_on_syn: 0,
         dry_run: 0,

@@ -172,7 +172,7 @@ impl Flow {
     pub const LIVE: u32 = 0;
     /// A SYN was let through by a tuple, and the client has not gone on yet.
     pub const HANDSHAKE: u32 = 1;
-    /// The end behind this host has sent its FIN.
+    /// The end behind this host has sent its FIN, or a RST.
     pub const CLOSING: u32 = 2;
 }
 

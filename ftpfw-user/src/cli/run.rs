@@ -21,11 +21,21 @@ pub struct RunArgs {
     /// [default: 990].
     #[arg(long = "implicit-tls-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub implicit_tls_ports: Vec<u16>,
-    /// Ports that are closed unless allowed; may be given several times.
-    #[arg(long = "protect", value_name = "LO-HI", default_value = "1024-65535")]
+    /// Ports that are closed unless allowed; several with commas, or by giving it several times.
+    #[arg(
+        long = "protect",
+        value_name = "LO-HI",
+        default_value = "1024-65535",
+        value_delimiter = ','
+    )]
     pub protect: Vec<PortRange>,
-    /// A protected port that stays open, for example 8080/tcp; without a protocol, both.
-    #[arg(long = "open-port", value_name = "PORT[/PROTO]")]
+    /// Protected ports that stay open, for example 8080/tcp,9000-9010/udp; without a protocol, for
+    /// both; may be given several times.
+    #[arg(
+        long = "open-port",
+        value_name = "PORT[-PORT][/PROTO]",
+        value_delimiter = ','
+    )]
     pub open_ports: Vec<OpenPort>,
     /// What happens to UDP datagrams to protected ports that answer nothing.
     #[arg(long, value_enum, default_value_t = UdpArg::Drop)]

@@ -195,6 +195,18 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_listed_with_commas_and_by_repetition() {
+        let config = resolve(
+            "-i lo --open-port 8080/tcp,9000-9010/udp --open-port 5353 --protect 1024-1030,2000-3000",
+        )
+        .unwrap();
+        let open = ["8080/tcp", "9000-9010/udp", "5353"].map(|it| it.parse::<OpenPort>().unwrap());
+        assert_eq!(config.ports.open, open);
+        let protected = ["1024-1030", "2000-3000"].map(|it| it.parse::<PortRange>().unwrap());
+        assert_eq!(config.ports.protected, protected);
+    }
+
+    #[test]
     fn an_unknown_interface_is_named() {
         assert_eq!(error("-i nosuch0"), "interface nosuch0 does not exist");
     }
@@ -214,6 +226,9 @@ mod tests {
             "-i lo --protect 0-10",
             "-i lo --open-port 8080/icmp",
             "-i lo --open-port 0/tcp",
+            "-i lo --open-port 9010-9000/udp",
+            "-i lo --open-port 8080/tcp,",
+            "-i lo --open-port 8080/tcp,,9000/udp",
             "-i lo --control-port 21 --implicit-tls-port 21",
         ] {
             assert!(resolve(arguments).is_err(), "{arguments}");

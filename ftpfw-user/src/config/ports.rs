@@ -54,11 +54,11 @@ pub enum Transport {
     Both,
 }
 
-/// A protected port that the operator opened.
+/// Protected ports that the operator opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenPort {
-    /// The port.
-    pub port: u16,
+    /// The ports.
+    pub ports: PortRange,
     /// For what.
     pub transport: Transport,
 }
@@ -67,14 +67,14 @@ impl FromStr for OpenPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (number, transport) = match text.split_once('/') {
+        let (ports, transport) = match text.split_once('/') {
             None => (text, Transport::Both),
-            Some((number, "tcp")) => (number, Transport::Tcp),
-            Some((number, "udp")) => (number, Transport::Udp),
+            Some((ports, "tcp")) => (ports, Transport::Tcp),
+            Some((ports, "udp")) => (ports, Transport::Udp),
             Some((_, other)) => return Err(format!("{other:?} is neither tcp nor udp")),
         };
         Ok(Self {
-            port: port_number(number)?,
+            ports: ports.parse()?,
             transport,
         })
     }
@@ -161,14 +161,12 @@ impl PortPolicy {
             (range.first..=range.last).for_each(|port| set(port, protect));
         }
         for open in &self.open {
-            set(
-                open.port,
-                match open.transport {
-                    Transport::Tcp => port::OPEN_TCP,
-                    Transport::Udp => port::OPEN_UDP,
-                    Transport::Both => port::OPEN_TCP | port::OPEN_UDP,
-                },
-            );
+            let bits = match open.transport {
+                Transport::Tcp => port::OPEN_TCP,
+                Transport::Udp => port::OPEN_UDP,
+                Transport::Both => port::OPEN_TCP | port::OPEN_UDP,
+            };
+            (open.ports.first..=open.ports.last).for_each(|port| set(port, bits));
         }
         for range in &self.passive {
             (range.first..=range.last).for_each(|port| set(port, port::PASSIVE_RANGE));
@@ -207,6 +205,41 @@ mod tests {
         for bad in ["", "-", "1-", "-1", "2-1", "0-5", "1-65536", "1-2-3", "a-b"] {
             assert!(bad.parse::<PortRange>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn open_ports_are_single_or_ranges_with_or_without_a_protocol() {
+        let open = |first, last, transport| {
+            Ok(OpenPort {
+                ports: PortRange { first, last },
+                transport,
+            })
+        };
+        assert_eq!("8080/tcp".parse(), open(8080, 8080, Transport::Tcp));
+        assert_eq!("9000-9010/udp".parse(), open(9000, 9010, Transport::Udp));
+        assert_eq!("9000-9010".parse(), open(9000, 9010, Transport::Both));
+        for bad in [
+            "/tcp",
+            "80/",
+            "80/TCP",
+            "9010-9000/udp",
+            "80/tcp/udp",
+            "1-65536/tcp",
+        ] {
+            assert!(bad.parse::<OpenPort>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_open_to_both_its_ends_and_no_further() {
+        let policy = PortPolicy {
+            open: vec!["9000-9010/udp".parse().unwrap()],
+            ..PortPolicy::default()
+        };
+        let table = policy.table();
+        let open = |number: u16| table[usize::from(number)] & (port::OPEN_UDP | port::OPEN_TCP);
+        assert_eq!([9000, 9005, 9010].map(open), [port::OPEN_UDP; 3]);
+        assert_eq!([8999, 9011].map(open), [0; 2]);
     }
 
     #[test]

@@ -1,0 +1,129 @@
+//! A packet that comes in by the protected NIC and turns round (a router on a stick) opens nothing:
+//! else anybody who may send to this host as a router could open whatever port he likes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context as _, Result, ensure};
+use ftpfw_common::abi::keys::FlowKey;
+use ftpfw_common::packet::protocol;
+use ftpfw_tests::container::Container;
+use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::ghost::Segment;
+use ftpfw_tests::lab::{Family, Host, Lab};
+use ftpfw_tests::netns::Netns;
+use ftpfw_tests::wait;
+use ftpfw_tests::wire::Wire;
+use ftpfw_user::kernel::{Maps, PinDir, Wire as Bytes};
+
+use crate::{FAMILIES, segment, udp, unsolicited, wait_for_drop};
+
+/// Sends what is meant for `to` by way of the server.
+fn route_by_server(lab: &Lab, from: &Netns, to: &Host, family: Family) -> Result<()> {
+    let (to, server) = (to.address(family), lab.server.address(family));
+    from.ip(&format!("route add {to} via {server}"))
+}
+
+/// Whether the filter knows the flow between these ends.
+fn known(firewall: &Firewall, remote: SocketAddr, local: SocketAddr, number: u8) -> Result<bool> {
+    let maps = Maps::open(&PinDir::new(firewall.place().pins.clone()))?;
+    let key = FlowKey {
+        remote: remote.ip().into(),
+        local: local.ip().into(),
+        remote_port: remote.port(),
+        local_port: local.port(),
+        protocol: u32::from(number),
+    };
+    Ok(maps.flows()?.get(&Bytes(key), 0).is_ok())
+}
+
+#[test]
+fn what_turns_round_makes_no_flow() -> Result<()> {
+    let lab = Lab::new()?;
+    // It forwards, and does not send who asks it to the shorter way.
+    let _container = Container::behind(&lab, "21")?;
+    for interface in ["all", "eth0"] {
+        let setting = format!("ipv4/conf/{interface}/send_redirects");
+        lab.server.netns.sysctl(&setting, "0")?;
+    }
+    let firewall = Firewall::start(&lab.server, &[])?;
+    for family in FAMILIES {
+        route_by_server(&lab, &lab.client.netns, &lab.stranger, family)?;
+        route_by_server(&lab, &lab.stranger.netns, &lab.client, family)?;
+        let address = |host: &Host, port| SocketAddr::new(host.address(family), port);
+        let (asker, resolver) = (address(&lab.client, 5000), address(&lab.stranger, 53));
+
+        let theirs = udp(&lab.stranger.netns, resolver)?;
+        let ours = udp(&lab.client.netns, asker)?;
+        ours.send_to(b"query", resolver)?;
+        let (_, from) = theirs
+            .recv_from(&mut [0; 16])
+            .context("the server does not forward")?;
+        ensure!(from == asker, "{from} asked");
+        ensure!(
+            !known(&firewall, resolver, asker, protocol::UDP)?,
+            "a datagram that turned round made a flow"
+        );
+        unsolicited(&firewall, &theirs, asker)?;
+
+        // A SYN, and a segment as of a connection that is older than the filter.
+        let service = address(&lab.stranger, 80);
+        let ends = Wire::new(&lab, &lab.stranger)?;
+        for flags in ["S", "A"] {
+            let mine = address(&lab.client, if flags == "S" { 5001 } else { 5002 });
+            turn_round(&lab, &ends, segment(flags, 1, 1), mine, service)?;
+            ensure!(
+                !known(&firewall, service, mine, protocol::TCP)?,
+                "a segment {flags} that turned round made a flow"
+            );
+            let before = firewall.stats()?.dropped("no-connection");
+            let answer = segment("A", 1, 2).frame(service, mine);
+            Wire::new(&lab, &lab.stranger)?.send(&lab.server, answer)?;
+            wait_for_drop(&firewall, "no-connection", before)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a segment by way of the server and waits until it is where it is meant to go: twice on the
+/// way, the second time from the server.
+fn turn_round(
+    lab: &Lab,
+    ends: &Wire,
+    segment: Segment<'_>,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> Result<()> {
+    Wire::new(lab, &lab.client)?.send(&lab.server, segment.frame(from, to))?;
+    loop {
+        let frame = ends.receive().context("the server does not forward")?;
+        let Some((sender, receiver, _)) = ftpfw_tests::haunt::dissect(&frame) else {
+            continue;
+        };
+        if (sender, receiver) == (from, to) && frame[6..12] == lab.server.mac {
+            return Ok(());
+        }
+    }
+}
+
+/// The other half: what comes by another interface makes one.
+#[test]
+fn what_comes_by_another_interface_makes_a_flow() -> Result<()> {
+    let lab = Lab::new()?;
+    let container = Container::behind(&lab, "21")?.host;
+    let firewall = Firewall::start(&lab.server, &[])?;
+    for family in FAMILIES {
+        let resolver = SocketAddr::new(lab.stranger.address(family), 53);
+        let theirs = udp(&lab.stranger.netns, resolver)?;
+        let inside: IpAddr = container.address(family);
+        let ours = udp(&container.netns, SocketAddr::new(inside, 5000))?;
+        ours.send_to(b"query", resolver)?;
+        let (_, from) = theirs.recv_from(&mut [0; 16])?;
+        wait::until("the flow", || {
+            let known = known(&firewall, resolver, from, protocol::UDP)?;
+            Ok(known.then_some(()))
+        })?;
+        theirs.send_to(b"answer", from)?;
+        ours.recv(&mut [0; 16]).context("the answer")?;
+    }
+    Ok(())
+}
