@@ -82,7 +82,8 @@ pub trait Tables {
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey);
     /// The client goes on after its SYN, and no socket of this host knows it: the daemon is behind
     /// this host, and its tuple is claimed here; or the host answers by SYN cookies.
-    fn establish(&mut self, key: &TupleKey, flow: &FlowKey);
+    /// `acknowledged`: what the client acknowledges; only who got the SYN-ACK knows the right number.
+    fn establish(&mut self, key: &TupleKey, flow: &FlowKey, acknowledged: u32);
 }
 
 /// Judges the frame under `cursor`.
@@ -173,7 +174,7 @@ fn decide_tcp(
                 // Who knows nothing of the SYN that was sent in his name answers by a RST: it must get
                 // through, and claims nothing.
                 if !tcp.has(flag::RST) {
-                    tables.establish(&tuple, &flow);
+                    tables.establish(&tuple, &flow, tcp.acknowledgment);
                 }
                 Reason::Flow
             }
@@ -239,7 +240,7 @@ mod tests {
             Flow::Live
         }
         fn admit(&mut self, _: &TupleKey, _: &FlowKey) {}
-        fn establish(&mut self, _: &TupleKey, _: &FlowKey) {}
+        fn establish(&mut self, _: &TupleKey, _: &FlowKey, _: u32) {}
     }
 
     /// An Ethernet frame with IPv4 and a TCP header of these flags, to port 50,000.

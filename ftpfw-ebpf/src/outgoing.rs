@@ -82,8 +82,7 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
             if !control && !tcp.opens() {
                 // SAFETY: the context is valid during the program.
                 let local = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
-                // A SYN-ACK makes nothing live: it answers whoever sent the SYN, in whose name ever.
-                if local || tcp.has(flag::SYN) || policy(tcp.source) & port::PROTECTED_TCP == 0 {
+                if local || policy(tcp.source) & port::PROTECTED_TCP == 0 {
                     return Outgoing::Other;
                 }
                 // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.
@@ -192,7 +191,10 @@ fn goes_on(skb: *mut __sk_buff, record: *mut Record) {
     // SAFETY: as in `dial`.
     let (key, segment) = unsafe { (&(*record).header.key, &(*record).segment) };
     let flow = flow(key, protocol::TCP);
-    if segment.has(flag::RST) {
+    if segment.has(flag::SYN) {
+        // It makes nothing live: it answers whoever sent the SYN, in whose name ever.
+        tables::answers(&flow, segment.sequence.wrapping_add(1));
+    } else if segment.has(flag::RST) {
         tables::is_reset(&flow);
     } else {
         tables::goes_on(&flow, segment.has(flag::FIN));

@@ -128,9 +128,14 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn establish(&mut self, key: &TupleKey, flow: &FlowKey) {
+    fn establish(&mut self, key: &TupleKey, flow: &FlowKey, acknowledged: u32) {
+        // SAFETY: as in `flow`.
+        let expected = FLOWS
+            .get_ptr(flow)
+            .map_or(0, |flow| unsafe { (*flow).expected });
+        let answered = expected != 0 && expected == acknowledged;
         // SAFETY: one byte is read.
-        if unsafe { ARMED.get(key) }.is_some_and(|tuple| tuple.forwarded != 0) {
+        if answered && unsafe { ARMED.get(key) }.is_some_and(|tuple| tuple.forwarded != 0) {
             claim(key, flow);
             remember(flow);
         }
@@ -182,6 +187,16 @@ pub fn goes_on(key: &FlowKey, last: bool) {
     note(key, lifetime(key, state), state);
 }
 
+/// The end behind this host answers a SYN that was let through; who got the answer will acknowledge
+/// `expected`.
+#[inline(always)]
+pub fn answers(key: &FlowKey, expected: u32) {
+    if let Some(flow) = FLOWS.get_ptr_mut(key) {
+        // SAFETY: as in `flow`.
+        unsafe { (*flow).expected = expected };
+    }
+}
+
 /// The end behind this host resets a connection. A RST that answers nonsense makes no flow, and one
 /// that refuses a SYN leaves its tuple to be claimed.
 #[inline(always)]
@@ -204,13 +219,14 @@ fn note(key: &FlowKey, lifetime: u64, state: u32) {
         unsafe {
             (*flow).until = until;
             (*flow).state = state;
+            (*flow).expected = 0;
         }
         return;
     }
     let flow = Flow {
         until,
         state,
-        reserved: 0,
+        expected: 0,
     };
     // An LRU map makes room; should it fail, the flow's answers are dropped and counted.
     let _ = FLOWS.insert(key, flow, 0);

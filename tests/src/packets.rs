@@ -67,12 +67,18 @@ pub fn ip(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     }
 }
 
+/// What the segments of [`tcp`] acknowledge.
+pub const ACKNOWLEDGED: u32 = 0x0202_0202;
+
 /// A TCP segment; flags as tcpdump writes them: `S`, `A`, `F`, `R`, `P`, `U`, and `E`, `W` for ECN.
 #[must_use]
 pub fn tcp(from: SocketAddr, to: SocketAddr, flags: &str, payload: &[u8]) -> Vec<u8> {
     let has = |flag| flags.contains(flag);
     let mut header = TcpHeader::new(from.port(), to.port(), 0x0101_0101, 64_240);
     (header.syn, header.ack, header.fin) = (has('S'), has('A'), has('F'));
+    if header.ack {
+        header.acknowledgment_number = ACKNOWLEDGED;
+    }
     (header.rst, header.psh, header.urg) = (has('R'), has('P'), has('U'));
     (header.ece, header.cwr) = (has('E'), has('W'));
     header.checksum = match (from.ip(), to.ip()) {

@@ -163,8 +163,8 @@ pub struct Flow {
     pub until: u64,
     /// One of the constants below.
     pub state: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// During a handshake: what the client acknowledges once it has the SYN-ACK; 0 before that left.
+    pub expected: u32,
 }
 
 impl Flow {

@@ -1,6 +1,11 @@
 //! Attaching everything, in an order that never filters what is not followed.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use ftpfw_common::abi::policy::Settings;
@@ -59,11 +64,41 @@ pub fn attach(
     verify(kernel, interfaces)?;
     detach_others(kernel, pins, interfaces)?;
     attach_tracepoint(kernel, pins, settings, rollback)?;
+    for interface in interfaces {
+        let links = prepare(kernel, pins, interface)?;
+        tc::attach(kernel.replies()?, Role::Egress, interface, &links, rollback)?;
+    }
+    if forwards() {
+        thread::sleep(LEARNING);
+    }
     let mut attached = Vec::with_capacity(interfaces.len());
     for interface in interfaces {
         attached.push(attach_one(kernel, pins, interface, rollback)?);
     }
     Ok(attached)
+}
+
+/// How long connections of containers are learnt from what they send, before a filter drops what
+/// they are sent: longer than an acknowledgment is delayed (`TCP_DELACK_MAX`, 200 ms).
+const LEARNING: Duration = Duration::from_millis(250);
+
+/// Whether this host forwards packets: of containers, say.
+fn forwards() -> bool {
+    ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]
+        .iter()
+        .any(|name| {
+            let value = fs::read_to_string(Path::new("/proc/sys/net").join(name));
+            value.is_ok_and(|value| value.trim() != "0")
+        })
+}
+
+/// Gives an interface a directory for its links, which is returned, and counters of its own.
+fn prepare(kernel: &Kernel, pins: &PinDir, interface: &Interface) -> anyhow::Result<PathBuf> {
+    let links = links(pins, interface);
+    fs::create_dir_all(&links).with_context(|| format!("cannot make {}", links.display()))?;
+    let protected: Vec<u32> = pins.interfaces()?.iter().map(|it| it.index).collect();
+    kernel.maps().nics()?.assign(interface.index, &protected)?;
+    Ok(links)
 }
 
 /// Has the programs verified that will be needed, before anything is changed.
@@ -100,10 +135,7 @@ pub fn attach_one(
     interface: &Interface,
     rollback: &mut Rollback,
 ) -> anyhow::Result<Attached> {
-    let links = links(pins, interface);
-    fs::create_dir_all(&links).with_context(|| format!("cannot make {}", links.display()))?;
-    let protected: Vec<u32> = pins.interfaces()?.iter().map(|it| it.index).collect();
-    kernel.maps().nics()?.assign(interface.index, &protected)?;
+    let links = prepare(kernel, pins, interface)?;
     tc::attach(kernel.replies()?, Role::Egress, interface, &links, rollback)?;
     let guarded = tc::filters(&links)?;
     let by_tc = match interface.mode {
@@ -153,7 +185,7 @@ pub fn forget(kernel: &Kernel, pinned: &PinnedInterface) -> anyhow::Result<()> {
     kernel.maps().nics()?.release(pinned.index)
 }
 
-fn links(pins: &PinDir, interface: &Interface) -> std::path::PathBuf {
+fn links(pins: &PinDir, interface: &Interface) -> PathBuf {
     pins.interface(interface.index, &interface.name)
 }
 

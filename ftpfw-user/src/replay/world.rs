@@ -167,7 +167,7 @@ impl Tables for World {
     }
 
     /// The kernel has a socket by now; a capture of one direction only shows none.
-    fn establish(&mut self, _key: &TupleKey, flow: &FlowKey) {
+    fn establish(&mut self, _key: &TupleKey, flow: &FlowKey, _acknowledged: u32) {
         self.remember(*flow);
     }
 }

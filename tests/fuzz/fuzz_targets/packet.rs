@@ -37,7 +37,7 @@ impl Tables for Closed {
     fn admit(&mut self, _: &TupleKey, _: &FlowKey) {
         panic!("nothing is armed");
     }
-    fn establish(&mut self, _: &TupleKey, _: &FlowKey) {
+    fn establish(&mut self, _: &TupleKey, _: &FlowKey, _: u32) {
         panic!("nothing was admitted");
     }
 }

@@ -141,6 +141,17 @@ fn a_spoofed_syn_and_the_victims_rst_claim_nothing() -> Result<()> {
             Ok((passed > 0).then_some(()))
         })?;
         scene.wait_for("armed").context("the RST burnt the tuple")?;
+        // Nor does a segment that goes on blindly: only who got the SYN-ACK knows its number.
+        for acknowledged in [0, 1, 0x0202_0202] {
+            let before = scene.firewall.stats()?.pass["flow"];
+            let blind = segment("A", 2, acknowledged).frame(from, to);
+            spoofer.send(&lab.server, blind)?;
+            wait::until("the spoofed ACK", || {
+                let passed = scene.firewall.stats()?.pass["flow"] - before;
+                Ok((passed > 0).then_some(()))
+            })?;
+            scene.wait_for("armed").context("the ACK burnt the tuple")?;
+        }
 
         let data = dial(&lab.client.netns, to).context("the client's own")?;
         scene.wait_for("claimed")?;

@@ -15,6 +15,8 @@ use ftpfw_common::{
     reason::Reason,
 };
 
+use ftpfw_tests::packets::ACKNOWLEDGED;
+
 use crate::{
     setup::Setup,
     world::{KnownTuple, What, World},
@@ -27,6 +29,8 @@ pub struct HostTables {
     claimed: HashSet<SessionKey>,
     sockets: HashMap<SessionKey, Socket>,
     flows: HashMap<FlowKey, Flow>,
+    /// Flows whose SYN was answered.
+    answered: HashSet<FlowKey>,
     listeners: HashMap<ListenerKey, values::Listener>,
     entitled: HashMap<EntitledKey, values::Entitled>,
 }
@@ -50,9 +54,17 @@ impl HostTables {
             claimed: HashSet::new(),
             sockets: world.sockets().map(socket).collect(),
             flows: flows.map(|it| (it.key, flow(it.state))).collect(),
+            answered: HashSet::new(),
             listeners: world.listeners().into_iter().collect(),
             entitled: world.entitled().into_iter().collect(),
         }
+    }
+
+    /// Every SYN that was let through is answered: by a SYN-ACK that the table's segments acknowledge.
+    pub fn answer(&mut self) {
+        let flows = self.flows.iter();
+        let waiting = flows.filter(|(_, flow)| **flow == Flow::Handshake);
+        self.answered.extend(waiting.map(|(key, _)| *key));
     }
 
     /// The filter's verdict, and the follower's if it has one.
@@ -167,11 +179,13 @@ impl Tables for HostTables {
             self.claim(key, flow);
         } else {
             self.flows.insert(*flow, Flow::Handshake);
+            self.answered.remove(flow);
         }
     }
 
-    fn establish(&mut self, key: &TupleKey, flow: &FlowKey) {
-        if self.armed.get(key).is_some_and(|tuple| tuple.forwarded) {
+    fn establish(&mut self, key: &TupleKey, flow: &FlowKey, acknowledged: u32) {
+        let answered = self.answered.contains(flow) && acknowledged == ACKNOWLEDGED;
+        if answered && self.armed.get(key).is_some_and(|tuple| tuple.forwarded) {
             self.claim(key, flow);
         }
     }

@@ -10,7 +10,7 @@ use ftpfw_common::{
     },
     reason::{Counter, Reason},
 };
-use ftpfw_tests::packets::{ETHERNET, IPV4, IPV6};
+use ftpfw_tests::packets::{ACKNOWLEDGED, ETHERNET, IPV4, IPV6};
 use ftpfw_user::kernel::{
     Kernel, LoadOptions, Wire, clock,
     maps::{CounterMap, FlowMap},
@@ -103,7 +103,7 @@ impl Bench {
             let value = values::Flow {
                 until: if flow.expired { past } else { now + LONG },
                 state: flow.state,
-                reserved: 0,
+                expected: 0,
             };
             self.flows.insert(Wire(flow.key), Wire(value), 0)?;
         }
@@ -221,7 +221,22 @@ impl Bench {
                 counted.named()
             );
         }
+        if expected == [Reason::Tuple] {
+            self.answer()?;
+        }
         Ok(true)
+    }
+
+    /// As [`HostTables::answer`](crate::host::HostTables::answer).
+    fn answer(&mut self) -> Result<()> {
+        let flows: Vec<_> = self.flows.iter().collect::<Result<_, _>>()?;
+        for (key, mut flow) in flows {
+            if flow.0.state == values::Flow::HANDSHAKE {
+                flow.0.expected = ACKNOWLEDGED;
+                self.flows.insert(key, flow, 0)?;
+            }
+        }
+        Ok(())
     }
 }
 

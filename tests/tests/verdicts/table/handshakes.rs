@@ -53,6 +53,7 @@ impl Table<'_> {
             [
                 (first, "begins a forwarded connection", "S", Reason::Tuple),
                 (second, "begins another one", "S", Reason::Tuple),
+                (first, "RA that claims nothing", "RA", Reason::Flow),
                 (first, "A that claims the tuple", "A", Reason::Flow),
                 (
                     second,
