@@ -41,7 +41,7 @@ fn change_count(port: u32, change: u64) {
 /// A daemon listens. In force when this returns: before its listen() does.
 #[inline(always)]
 pub fn opened(key: &ListenerKey, daemon: u32, now: u64) {
-    if !settings().is_some_and(|settings| settings.ftps == ftps::LISTENER) {
+    if settings().is_none_or(|settings| settings.ftps != ftps::LISTENER) {
         return;
     }
     let listener = Listener {

@@ -201,11 +201,11 @@ pub fn answers(key: &FlowKey, expected: u32) {
 /// that refuses a SYN leaves its tuple to be claimed.
 #[inline(always)]
 pub fn is_reset(key: &FlowKey) {
+    let Some(flow) = FLOWS.get_ptr(key) else {
+        return;
+    };
     // SAFETY: as in `flow`.
-    if FLOWS
-        .get_ptr(key)
-        .is_some_and(|flow| unsafe { (*flow).state } != Flow::HANDSHAKE)
-    {
+    if unsafe { (*flow).state } != Flow::HANDSHAKE {
         note(key, lifetime(key, Flow::CLOSING), Flow::CLOSING);
     }
 }
