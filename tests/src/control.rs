@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use crate::client::Mode;
 use crate::netns::Netns;
 use crate::reply::Reply;
+use crate::server::{PASSWORD, USER};
 use crate::wait::PATIENCE;
 
 /// A client's end of a control connection. Reading waits at most [`PATIENCE`].
@@ -65,8 +66,8 @@ impl<'a> Control<'a> {
     /// As [`Control::connect`], and when the server refuses.
     pub fn login(netns: &'a Netns, server: (IpAddr, u16)) -> Result<Self> {
         let mut control = Self::connect(netns, server)?;
-        control.expect("USER anonymous", 331)?;
-        control.expect("PASS tests@example.net", 230)?;
+        control.expect(&format!("USER {USER}"), 331)?;
+        control.expect(&format!("PASS {PASSWORD}"), 230)?;
         control.expect("TYPE I", 200)?;
         Ok(control)
     }

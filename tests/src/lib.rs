@@ -23,6 +23,7 @@ pub mod scene;
 pub mod scripted;
 pub mod server;
 pub mod sockets;
+pub mod tls;
 pub mod transcript;
 pub mod wait;
 pub mod wire;
