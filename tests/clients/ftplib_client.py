@@ -51,6 +51,8 @@ def main(host, port, mode, action, remote, local, user, password, tls=None, prot
             ftp.auth()
         ftp.login(user, password, secure=False)
         if tls:
+            # prot_c() leaves PBSZ out, which RFC 2228 wants before any PROT.
+            ftp.voidcmd("PBSZ 0")
             (ftp.prot_p if prot == "P" else ftp.prot_c)()
         if ccc:
             ftp.ccc()

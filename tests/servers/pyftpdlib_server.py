@@ -24,6 +24,9 @@ def main(host, port, root, low, high, tls=None, certificate=None):
     handler = {None: FTPHandler, "explicit": TLS_FTPHandler, "implicit": Implicit}[tls]
     if certificate:
         handler.certfile = certificate
+        # Without it, OpenSSL ends a connection whose client resumes a session, as curl's does.
+        handler.ssl_context = handler.get_ssl_context()
+        handler.ssl_context.set_session_id(b"tests")
     handler.authorizer = DummyAuthorizer()
     handler.authorizer.add_user("anonymous", "tests@example.net", root, perm="elradfmw")
     handler.passive_ports = range(int(low), int(high) + 1)

@@ -8,7 +8,7 @@ use crate::client::{Action, Mode, Tool, transfer_over};
 use crate::control::{Control, active_command};
 use crate::lab::{Family, Host};
 use crate::server::{Daemon, FtpServer, INCOMING};
-use crate::tls::Security;
+use crate::tls::{Protection, Security, Tls};
 
 /// Large enough for several segments and super-packets, small enough for 0.3 s a cell.
 const SIZE: usize = 300_000;
@@ -50,6 +50,30 @@ impl Cell {
     /// lftp says EPRT only where PORT has no room for the address (its ftpclass.cc).
     fn tool_can(self) -> bool {
         (self.tool, self.mode, self.family) != (Tool::Lftp, Mode::Eprt, Family::V4)
+    }
+
+    /// Why this cell is empty without any firewall; `None` when it works.
+    #[must_use]
+    pub fn left_out(self, daemon: Daemon) -> Option<&'static str> {
+        let Security {
+            tls,
+            protection,
+            ccc,
+        } = self.security;
+        if !daemon.can(tls) {
+            return Some("the server is built without this kind of TLS");
+        }
+        if ccc && !matches!(daemon, Daemon::Proftpd | Daemon::PureFtpd) {
+            return Some("the server has no CCC");
+        }
+        if ccc && self.tool == Tool::Lftp {
+            return Some("lftp 4.9.2 often closes after CCC, by the timing of TLS's last record");
+        }
+        let private = tls != Tls::Off && protection == Protection::Private;
+        if private && self.tool == Tool::Curl && !self.mode.is_passive() {
+            return Some("curl 7.88 waits in vain after it has accepted an encrypted connection");
+        }
+        None
     }
 
     /// Whether the server has this mode at all: libunftp knows no EPRT.

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
+use rustls::pki_types::CertificateDer;
 
 /// Whether and how a control connection is encrypted (RFC 4217).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +36,17 @@ pub enum Protection {
     Clear,
 }
 
+impl Protection {
+    /// The command that asks for it.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Private => "PROT P",
+            Self::Clear => "PROT C",
+        }
+    }
+}
+
 /// What a client does about secrecy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Security {
@@ -65,6 +77,9 @@ impl Security {
     }
 }
 
+/// Whom the certificate is of.
+pub const NAME: &str = "ftp.example.net";
+
 /// A certificate that nobody has signed, made once for each process.
 #[derive(Debug)]
 pub struct Certificate {
@@ -72,6 +87,8 @@ pub struct Certificate {
     pub certificate: String,
     /// Its key, PEM.
     pub key: String,
+    /// The certificate for a client that is to trust it.
+    pub der: CertificateDer<'static>,
 }
 
 impl Certificate {
@@ -82,10 +99,11 @@ impl Certificate {
     pub fn get() -> Result<&'static Self> {
         static MADE: OnceLock<Result<Certificate, rcgen::Error>> = OnceLock::new();
         let made = MADE.get_or_init(|| {
-            let made = rcgen::generate_simple_self_signed(vec!["ftp.example.net".to_owned()])?;
+            let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()])?;
             Ok(Self {
                 certificate: made.cert.pem(),
                 key: made.signing_key.serialize_pem(),
+                der: made.cert.der().clone(),
             })
         });
         let made = made.as_ref();

@@ -35,6 +35,8 @@ const PASSWORD_HASH: &str = "$6$ftpfw$sxZGmYshR6PTw9sLWL2YhJQOSUbSI.TfkNkku7OKw9
 pub enum Daemon {
     /// Debian's vsftpd, installed or only unpacked.
     Vsftpd,
+    /// The same, started by inetd for each connection.
+    VsftpdOfInetd,
     /// `embedded-ftp-server` of this package, built on libunftp.
     Embedded,
     /// Debian's ProFTPD, only unpacked: a process for each session, forked.
@@ -55,7 +57,7 @@ impl Daemon {
         match self {
             Self::Embedded => tls == Tls::Off,
             Self::PureFtpd => tls != Tls::Implicit,
-            Self::Vsftpd | Self::Proftpd | Self::Pyftpdlib => true,
+            Self::Vsftpd | Self::VsftpdOfInetd | Self::Proftpd | Self::Pyftpdlib => true,
         }
     }
 
@@ -64,6 +66,7 @@ impl Daemon {
     pub fn name(self) -> &'static str {
         match self {
             Self::Vsftpd => "vsftpd",
+            Self::VsftpdOfInetd => "vsftpd of inetd",
             Self::Embedded => "libunftp",
             Self::Proftpd => "proftpd",
             Self::PureFtpd => "pure-ftpd",
@@ -136,7 +139,9 @@ impl Place<'_> {
 
     /// The certificate of this process and its key, in one file.
     fn certificate(&self) -> Result<PathBuf> {
-        let Certificate { certificate, key } = Certificate::get()?;
+        let Certificate {
+            certificate, key, ..
+        } = Certificate::get()?;
         let path = self.write("certificate.pem", format!("{key}{certificate}"))?;
         // ProFTPD refuses a key that others may read.
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
@@ -189,6 +194,7 @@ impl FtpServer {
         };
         let mut command = match options.daemon {
             Daemon::Vsftpd => vsftpd::command(&place, options)?,
+            Daemon::VsftpdOfInetd => vsftpd::command_of_inetd(&place, options)?,
             Daemon::Embedded => embedded::command(&place, options)?,
             Daemon::Proftpd => proftpd::command(&place, options)?,
             Daemon::PureFtpd => pureftpd::command(&place, options)?,
