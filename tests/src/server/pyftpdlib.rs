@@ -2,15 +2,20 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Options, Place};
 use crate::programs;
 use crate::tls::Tls;
 
 pub fn command(place: &Place<'_>, options: &Options) -> Result<Command> {
-    let tools = programs::target_directory().context("there is a target directory")?;
-    let packages = tools.join("tools/pyftpdlib/usr/lib/python3/dist-packages");
+    let target = programs::target_directory().context("there is a target directory")?;
+    let packages = target.join("tools/pyftpdlib");
+    ensure!(
+        packages.join("pyftpdlib").is_dir(),
+        "pyftpdlib is not in {}: run `cargo xtask setup`",
+        packages.display()
+    );
     let mut command = Command::new(programs::find("python3")?);
     command
         .env("PYTHONPATH", packages)
