@@ -127,7 +127,10 @@ impl Server {
         }
         // Those of modules, too, which are missed only when a module is loaded.
         let needed: Vec<&str> = depends.iter().flat_map(|it| libraries(it)).collect();
-        apt::install(&needed, &format!("libraries of {}", self.program))?;
+        let missing = apt::missing(&needed);
+        if !missing.is_empty() {
+            apt::install(&missing, &format!("libraries of {}", self.program))?;
+        }
         let path = self.path();
         ensure!(
             self.runs(),
