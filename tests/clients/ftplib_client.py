@@ -1,6 +1,7 @@
 """One transfer with Python's ftplib in the mode that is asked for, and in no other.
 
-usage: python3 - HOST PORT pasv|epsv|port|eprt list|download|upload REMOTE LOCAL
+usage: python3 - HOST PORT pasv|epsv|port|eprt list|download|upload REMOTE LOCAL USER PASSWORD
+                 [explicit|implicit P|C [ccc]]
 
 The dialogue goes to standard error, what was received to the file LOCAL.
 """
@@ -8,15 +9,25 @@ The dialogue goes to standard error, what was received to the file LOCAL.
 import contextlib
 import ftplib
 import socket
+import ssl
 import sys
 
 
-class Client(ftplib.FTP):
-    def __init__(self, mode):
-        super().__init__(timeout=15)
+class Client(ftplib.FTP_TLS):
+    def __init__(self, mode, tls):
+        # Nobody has signed the certificate.
+        super().__init__(context=ssl._create_unverified_context(), timeout=15)
         self.mode = mode
+        self.tls = tls
         self.set_pasv(mode in ("pasv", "epsv"))
         self.set_debuglevel(1)
+
+    def getresp(self):
+        # The first reply behind the handshake, if that comes before it.
+        if self.tls == "implicit" and not isinstance(self.sock, ssl.SSLSocket):
+            self.sock = self.context.wrap_socket(self.sock, server_hostname=self.host)
+            self.file = self.sock.makefile("r", encoding=self.encoding)
+        return super().getresp()
 
     def makepasv(self):
         if self.mode == "pasv":
@@ -32,11 +43,19 @@ class Client(ftplib.FTP):
         return listener
 
 
-def main(host, port, mode, action, remote, local):
+def main(host, port, mode, action, remote, local, user, password, tls=None, prot=None, ccc=None):
     # ftplib prints its dialogue to standard output.
-    with contextlib.redirect_stdout(sys.stderr), Client(mode) as ftp:
+    with contextlib.redirect_stdout(sys.stderr), Client(mode, tls) as ftp:
         ftp.connect(host, int(port))
-        ftp.login()
+        if tls == "explicit":
+            ftp.auth()
+        ftp.login(user, password, secure=False)
+        if tls:
+            # prot_c() leaves PBSZ out, which RFC 2228 wants before any PROT.
+            ftp.voidcmd("PBSZ 0")
+            (ftp.prot_p if prot == "P" else ftp.prot_c)()
+        if ccc:
+            ftp.ccc()
         if action == "upload":
             with open(local, "rb") as source:
                 ftp.storbinary(f"STOR {remote}", source)

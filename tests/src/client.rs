@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use crate::lab::Family;
 use crate::netns::Netns;
 use crate::programs;
+use crate::server::{PASSWORD, USER};
+use crate::tls::{Protection, Security, Tls};
 
 /// Which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,11 +102,10 @@ pub struct Outcome {
     pub log: String,
 }
 
-/// One transfer by one client on one control connection.
+/// One transfer by one client on one control connection, without TLS.
 ///
 /// # Errors
-/// When the client is not installed or cannot be started. That the transfer failed, or went another
-/// way than the one asked for, is no error but an [`Outcome`].
+/// As [`transfer_over`].
 pub fn transfer(
     netns: &Netns,
     tool: Tool,
@@ -112,15 +113,30 @@ pub fn transfer(
     server: (IpAddr, u16),
     action: Action<'_>,
 ) -> Result<Outcome> {
+    transfer_over(netns, (tool, mode, Security::NONE), server, action)
+}
+
+/// One transfer by one client on one control connection.
+///
+/// # Errors
+/// When the client is not installed or cannot be started. That the transfer failed, or went another
+/// way than the one asked for, is no error but an [`Outcome`].
+pub fn transfer_over(
+    netns: &Netns,
+    how: (Tool, Mode, Security),
+    server: (IpAddr, u16),
+    action: Action<'_>,
+) -> Result<Outcome> {
+    let (tool, mode, security) = how;
     let directory = TempDir::with_prefix("ftpfw-client-").context("make a directory")?;
     let local = directory.path().join("local");
     if let Action::Upload(_, bytes) = action {
         fs::write(&local, bytes)?;
     }
     let mut command = match tool {
-        Tool::Curl => curl(mode, server, action, &local)?,
-        Tool::Lftp => lftp(mode, server, action, &local)?,
-        Tool::Ftplib => ftplib(mode, server, action, &local)?,
+        Tool::Curl => curl((mode, security), server, action, &local)?,
+        Tool::Lftp => lftp((mode, security), server, action, &local)?,
+        Tool::Ftplib => ftplib((mode, security), server, action, &local)?,
     };
     // No settings and no history of whoever runs the tests.
     command.env("HOME", directory.path()).env("LC_ALL", "C");
@@ -165,7 +181,12 @@ fn modes_used(log: &str) -> Vec<Mode> {
         .collect()
 }
 
-fn curl(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> Result<Command> {
+fn curl(
+    (mode, security): (Mode, Security),
+    server: (IpAddr, u16),
+    action: Action<'_>,
+    local: &Path,
+) -> Result<Command> {
     let mut command = Command::new(programs::find("curl")?);
     command.args([
         "--silent",
@@ -181,7 +202,18 @@ fn curl(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> 
         Mode::Port => &["--ftp-port", "-", "--disable-eprt"],
         Mode::Eprt => &["--ftp-port", "-"],
     });
-    let root = format!("ftp://{}/", SocketAddr::from(server));
+    // Nobody has signed the certificate.
+    command.args(["--insecure", "--user", &format!("{USER}:{PASSWORD}")]);
+    command.args(match (security.tls, security.protection) {
+        (Tls::Off, _) => [].as_slice(),
+        (_, Protection::Private) => &["--ssl-reqd"],
+        // TLS for the control connection alone.
+        (_, Protection::Clear) => &["--ftp-ssl-control"],
+    });
+    if security.ccc {
+        command.args(["--ftp-ssl-ccc", "--ftp-ssl-ccc-mode", "active"]);
+    }
+    let root = format!("{}://{}/", scheme(security.tls), SocketAddr::from(server));
     match action {
         Action::List => command.arg("--output").arg(local).arg(root),
         Action::Download(name) => command.arg("--output").arg(local).arg(root + name),
@@ -190,7 +222,12 @@ fn curl(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> 
     Ok(command)
 }
 
-fn lftp(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> Result<Command> {
+fn lftp(
+    (mode, security): (Mode, Security),
+    server: (IpAddr, u16),
+    action: Action<'_>,
+    local: &Path,
+) -> Result<Command> {
     let on_off = |on| if on { "on" } else { "off" };
     let local = local.display();
     let action = match action {
@@ -200,9 +237,15 @@ fn lftp(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> 
     };
     let script = format!(
         "set cmd:fail-exit on; set net:max-retries 1; set net:timeout 10; \
-         set ftp:ssl-allow off; set ftp:passive-mode {passive}; set ftp:prefer-epsv {epsv}; \
+         set ftp:ssl-allow {tls}; set ftp:ssl-force {tls}; set ssl:verify-certificate no; \
+         set ftp:ssl-protect-data {private}; set ftp:ssl-protect-list {private}; \
+         set ftp:ssl-use-ccc {ccc}; set ftp:passive-mode {passive}; set ftp:prefer-epsv {epsv}; \
          set ftp:auto-passive-mode off; set xfer:clobber on; \
-         open -u anonymous,tests@example.net ftp://{server}; {action}",
+         open -u {USER},{PASSWORD} {scheme}://{server}; {action}",
+        tls = on_off(security.tls != Tls::Off),
+        private = on_off(security.protection == Protection::Private),
+        ccc = on_off(security.ccc),
+        scheme = scheme(security.tls),
         passive = on_off(mode.is_passive()),
         epsv = on_off(mode == Mode::Epsv),
         server = SocketAddr::from(server),
@@ -212,7 +255,12 @@ fn lftp(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> 
     Ok(command)
 }
 
-fn ftplib(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -> Result<Command> {
+fn ftplib(
+    (mode, security): (Mode, Security),
+    server: (IpAddr, u16),
+    action: Action<'_>,
+    local: &Path,
+) -> Result<Command> {
     let mut command = Command::new(programs::find("python3")?);
     command.args(["-c", include_str!("../clients/ftplib_client.py")]);
     command.args([server.0.to_string(), server.1.to_string()]);
@@ -223,5 +271,25 @@ fn ftplib(mode: Mode, server: (IpAddr, u16), action: Action<'_>, local: &Path) -
         Action::Upload(name, _) => ("upload", name),
     };
     command.args([action, remote]).arg(local);
+    command.args([USER, PASSWORD]);
+    if security.tls != Tls::Off {
+        command.arg(match security.tls {
+            Tls::Implicit => "implicit",
+            Tls::Explicit | Tls::Off => "explicit",
+        });
+        command.arg(match security.protection {
+            Protection::Private => "P",
+            Protection::Clear => "C",
+        });
+        command.args(security.ccc.then_some("ccc"));
+    }
     Ok(command)
+}
+
+/// What a URL begins with; with `ftp`, the client is told otherwise whether to use TLS.
+fn scheme(tls: Tls) -> &'static str {
+    match tls {
+        Tls::Implicit => "ftps",
+        Tls::Off | Tls::Explicit => "ftp",
+    }
 }

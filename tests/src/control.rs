@@ -1,6 +1,6 @@
 //! A control connection driven by hand, for tests that stop in the middle of a dialogue.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -9,13 +9,16 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use crate::client::Mode;
 use crate::netns::Netns;
 use crate::reply::Reply;
+use crate::secret::Wire;
+use crate::server::{PASSWORD, USER};
+use crate::tls::{Security, Tls};
 use crate::wait::PATIENCE;
 
 /// A client's end of a control connection. Reading waits at most [`PATIENCE`].
 #[derive(Debug)]
 pub struct Control<'a> {
     netns: &'a Netns,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Wire>,
     server: SocketAddr,
 }
 
@@ -48,10 +51,14 @@ impl<'a> Control<'a> {
     /// When the server does not answer or does not say 220.
     pub fn connect(netns: &'a Netns, server: (IpAddr, u16)) -> Result<Self> {
         let server = SocketAddr::from(server);
-        let stream = dial(netns, server)?;
+        let wire = Wire::Plain(dial(netns, server)?);
+        Self::greeted(netns, server, wire)
+    }
+
+    fn greeted(netns: &'a Netns, server: SocketAddr, wire: Wire) -> Result<Self> {
         let mut control = Self {
             netns,
-            stream: BufReader::new(stream),
+            stream: BufReader::new(wire),
             server,
         };
         let greeting = control.reply()?;
@@ -65,10 +72,43 @@ impl<'a> Control<'a> {
     /// As [`Control::connect`], and when the server refuses.
     pub fn login(netns: &'a Netns, server: (IpAddr, u16)) -> Result<Self> {
         let mut control = Self::connect(netns, server)?;
-        control.expect("USER anonymous", 331)?;
-        control.expect("PASS tests@example.net", 230)?;
-        control.expect("TYPE I", 200)?;
+        control.log_in()?;
         Ok(control)
+    }
+
+    /// Connects and logs in, with TLS or without.
+    ///
+    /// # Errors
+    /// As [`Control::login`], and when TLS does not come about.
+    pub fn login_over(netns: &'a Netns, server: (IpAddr, u16), security: Security) -> Result<Self> {
+        let mut control = match security.tls {
+            Tls::Off => return Self::login(netns, server),
+            Tls::Explicit => Self::connect(netns, server)?.secret()?,
+            Tls::Implicit => {
+                let server = SocketAddr::from(server);
+                let wire = Wire::secret(dial(netns, server)?)?;
+                Self::greeted(netns, server, wire)?
+            }
+        };
+        control.log_in()?;
+        control.expect("PBSZ 0", 200)?;
+        control.expect(security.protection.command(), 200)?;
+        Ok(control)
+    }
+
+    fn log_in(&mut self) -> Result<()> {
+        self.expect(&format!("USER {USER}"), 331)?;
+        self.expect(&format!("PASS {PASSWORD}"), 230)?;
+        self.expect("TYPE I", 200)?;
+        Ok(())
+    }
+
+    /// Goes on in TLS (RFC 4217 §4).
+    fn secret(mut self) -> Result<Self> {
+        self.expect("AUTH TLS", 234)?;
+        let plain = self.stream.into_inner().into_plain()?;
+        self.stream = BufReader::new(Wire::secret(plain)?);
+        Ok(self)
     }
 
     /// The client's address of this connection.
@@ -76,7 +116,7 @@ impl<'a> Control<'a> {
     /// # Errors
     /// When the connection is gone.
     pub fn local(&self) -> Result<SocketAddr> {
-        Ok(self.stream.get_ref().local_addr()?)
+        Ok(self.stream.get_ref().tcp().local_addr()?)
     }
 
     /// Sends bytes as they are, in one segment if they fit.
@@ -84,9 +124,9 @@ impl<'a> Control<'a> {
     /// # Errors
     /// When the connection is gone.
     pub fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream
-            .get_mut()
-            .write_all(bytes)
+        let wire = self.stream.get_mut();
+        wire.write_all(bytes)
+            .and_then(|()| wire.flush())
             .context("write to the control connection")
     }
 
@@ -230,7 +270,7 @@ pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
 ///
 /// # Errors
 /// When the other end is silent for [`PATIENCE`].
-pub fn read_all(stream: &mut TcpStream) -> Result<Vec<u8>> {
+pub fn read_all(stream: &mut impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream
         .read_to_end(&mut bytes)

@@ -4,10 +4,11 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::client::{Action, Mode, Tool, transfer};
+use crate::client::{Action, Mode, Tool, transfer_over};
 use crate::control::{Control, active_command};
 use crate::lab::{Family, Host};
 use crate::server::{Daemon, FtpServer, INCOMING};
+use crate::tls::{Protection, Security, Tls};
 
 /// Large enough for several segments and super-packets, small enough for 0.3 s a cell.
 const SIZE: usize = 300_000;
@@ -22,6 +23,8 @@ pub struct Cell {
     pub mode: Mode,
     /// Over which protocol.
     pub family: Family,
+    /// With or without TLS.
+    pub security: Security,
 }
 
 impl Cell {
@@ -29,8 +32,19 @@ impl Cell {
     pub fn all(tool: Tool, family: Family) -> impl Iterator<Item = Self> {
         Mode::ALL
             .into_iter()
-            .map(move |mode| Self { tool, mode, family })
+            .map(move |mode| Self {
+                tool,
+                mode,
+                family,
+                security: Security::NONE,
+            })
             .filter(move |cell| cell.mode.exists_on(family) && cell.tool_can())
+    }
+
+    /// The same cell with TLS.
+    #[must_use]
+    pub fn over(self, security: Security) -> Self {
+        Self { security, ..self }
     }
 
     /// lftp says EPRT only where PORT has no room for the address (its ftpclass.cc).
@@ -38,10 +52,34 @@ impl Cell {
         (self.tool, self.mode, self.family) != (Tool::Lftp, Mode::Eprt, Family::V4)
     }
 
+    /// Why this cell is empty without any firewall; `None` when it works.
+    #[must_use]
+    pub fn left_out(self, daemon: Daemon) -> Option<&'static str> {
+        let Security {
+            tls,
+            protection,
+            ccc,
+        } = self.security;
+        if !daemon.can(tls) {
+            return Some("the server is built without this kind of TLS");
+        }
+        if ccc && !matches!(daemon, Daemon::Proftpd | Daemon::PureFtpd) {
+            return Some("the server has no CCC");
+        }
+        if ccc && self.tool == Tool::Lftp {
+            return Some("lftp 4.9.2 often closes after CCC, by the timing of TLS's last record");
+        }
+        let private = tls != Tls::Off && protection == Protection::Private;
+        if private && self.tool == Tool::Curl && !self.mode.is_passive() {
+            return Some("curl 7.88 waits in vain after it has accepted an encrypted connection");
+        }
+        None
+    }
+
     /// Whether the server has this mode at all: libunftp knows no EPRT.
     #[must_use]
     pub fn server_can(self, daemon: Daemon) -> bool {
-        daemon == Daemon::Vsftpd || self.mode != Mode::Eprt
+        daemon != Daemon::Embedded || self.mode != Mode::Eprt
     }
 }
 
@@ -56,8 +94,8 @@ pub fn run_cell(client: &Host, server: &FtpServer, daemon: Daemon, cell: Cell) -
     }
     let content = bytes();
     let upload = format!(
-        "{INCOMING}/{:?}-{:?}-{:?}.bin",
-        cell.tool, cell.mode, cell.family
+        "{INCOMING}/{:?}-{:?}-{:?}-{:?}-{:?}.bin",
+        cell.tool, cell.mode, cell.family, cell.security.tls, cell.security.protection
     );
     fs::write(server.root().join(NAME), &content)?;
     for action in [
@@ -66,7 +104,10 @@ pub fn run_cell(client: &Host, server: &FtpServer, daemon: Daemon, cell: Cell) -
         Action::Upload(&upload, &content),
     ] {
         let address = (server.address, server.port);
-        let outcome = transfer(&client.netns, cell.tool, cell.mode, address, action)?;
+        let outcome = {
+            let how = (cell.tool, cell.mode, cell.security);
+            transfer_over(&client.netns, how, address, action)?
+        };
         let right = match action {
             Action::List => outcome
                 .received

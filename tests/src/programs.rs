@@ -35,6 +35,20 @@ pub fn find(name: &str) -> Result<PathBuf> {
         })
 }
 
+/// Finds a program that the package of another program has brought along.
+///
+/// # Errors
+/// When it is not there.
+pub fn find_beside(other: &str, name: &str) -> Result<PathBuf> {
+    let other = find(other)?;
+    let usr = other.parent().and_then(Path::parent);
+    ["bin", "sbin"]
+        .iter()
+        .filter_map(|bin| Some(usr?.join(bin).join(name)))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("{name} is not beside {}", other.display()))
+}
+
 /// Finds a program of this workspace: the environment variable, then cargo's builds.
 ///
 /// # Errors

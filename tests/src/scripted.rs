@@ -45,7 +45,15 @@ impl<'a> Scripted<'a> {
     /// # Errors
     /// When it is taken.
     pub fn listen(&self, port: u16) -> Result<TcpListener> {
-        listen_on(self.netns, SocketAddr::new(self.address, port))
+        self.listen_at(SocketAddr::new(self.address, port))
+    }
+
+    /// A data port on another address of the server, or on all of them.
+    ///
+    /// # Errors
+    /// When it is taken, or the address is not the server's.
+    pub fn listen_at(&self, address: SocketAddr) -> Result<TcpListener> {
+        listen_on(self.netns, address)
     }
 
     /// Takes the next control connection.
@@ -99,7 +107,10 @@ fn family_of(address: SocketAddr) -> u16 {
 }
 
 /// Listens, with room for many.
-fn listen_on(netns: &Netns, address: SocketAddr) -> Result<TcpListener> {
+///
+/// # Errors
+/// When the address is taken.
+pub fn listen_on(netns: &Netns, address: SocketAddr) -> Result<TcpListener> {
     netns.run(|| {
         let family = AddressFamily::from_raw(family_of(address));
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;

@@ -20,6 +20,21 @@ fn baseline(daemon: Daemon) -> Result<()> {
 }
 
 #[test]
+fn proftpd() -> Result<()> {
+    baseline(Daemon::Proftpd)
+}
+
+#[test]
+fn pure_ftpd() -> Result<()> {
+    baseline(Daemon::PureFtpd)
+}
+
+#[test]
+fn pyftpdlib() -> Result<()> {
+    baseline(Daemon::Pyftpdlib)
+}
+
+#[test]
 fn vsftpd() -> Result<()> {
     baseline(Daemon::Vsftpd)
 }

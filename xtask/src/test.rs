@@ -136,7 +136,7 @@ pub fn programs(profile: Profile) -> impl Iterator<Item = (&'static str, PathBuf
             "FTPFW_EMBEDDED_SERVER",
             target.join("debug/embedded-ftp-server"),
         ),
-        ("FTPFW_VSFTPD", setup::vsftpd::path()),
+        ("FTPFW_VSFTPD", setup::servers::vsftpd_path()),
     ];
     all.into_iter().filter(|(_, path)| path.exists())
 }

@@ -4,11 +4,8 @@
 //! SYN comes later. A SYN that comes too early is dropped, sent again a second later, and counted by
 //! the filter; that counter, not a clock, is the result.
 
-use std::hint;
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +14,7 @@ use ftpfw_tests::client::Mode;
 use ftpfw_tests::control::{Control, Negotiated};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
+use ftpfw_tests::load::with_busy_cores;
 use ftpfw_tests::report::Stats;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 
@@ -92,35 +90,13 @@ fn run(opener: &'static str, load: &'static str, transfers: u32) -> Result<Row> 
     std::fs::write(server.root().join(FILE), [7; 1000]).context("make the file")?;
     let firewall = Firewall::start(&lab.server, &["--opener", opener])?;
     let before = too_early(&firewall.stats()?);
-    let stop = AtomicBool::new(false);
     let begin = Instant::now();
     let each = transfers / SESSIONS;
-    let dialled = thread::scope(|scope| {
-        if load == "busy" {
-            let cores = thread::available_parallelism().map_or(2, NonZero::get);
-            for _ in 0..cores {
-                scope.spawn(|| {
-                    while !stop.load(Relaxed) {
-                        hint::spin_loop();
-                    }
-                });
-            }
-        }
-        let sessions: Vec<_> = (0..SESSIONS)
-            .map(|_| scope.spawn(|| session(&lab, &server, each)))
-            .collect();
-        let dialled: Result<Vec<Vec<Duration>>> = sessions
-            .into_iter()
-            .map(|session| match session.join() {
-                Ok(dialled) => dialled,
-                Err(_) => bail!("a session panicked"),
-            })
-            .collect();
-        stop.store(true, Relaxed);
-        dialled
-    })?;
+    let mut dialled = match load {
+        "busy" => with_busy_cores(|| sessions(&lab, &server, each)),
+        _ => sessions(&lab, &server, each),
+    }?;
     let took = begin.elapsed();
-    let mut dialled = dialled.concat();
     dialled.sort_unstable();
     let dropped = too_early(&firewall.stats()?) - before;
     Ok(Row {
@@ -130,6 +106,23 @@ fn run(opener: &'static str, load: &'static str, transfers: u32) -> Result<Row> 
         dropped,
         dialled,
         took,
+    })
+}
+
+/// All sessions side by side.
+fn sessions(lab: &Lab, server: &FtpServer, each: u32) -> Result<Vec<Duration>> {
+    thread::scope(|scope| {
+        let sessions: Vec<_> = (0..SESSIONS)
+            .map(|_| scope.spawn(|| session(lab, server, each)))
+            .collect();
+        let dialled: Result<Vec<Vec<Duration>>> = sessions
+            .into_iter()
+            .map(|session| match session.join() {
+                Ok(dialled) => dialled,
+                Err(_) => bail!("a session panicked"),
+            })
+            .collect();
+        Ok(dialled?.concat())
     })
 }
 

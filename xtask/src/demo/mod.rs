@@ -42,7 +42,7 @@ pub fn run(server: Server) -> Result<()> {
         setup::laboratory()?;
         match server {
             Server::Embedded => Ok(()),
-            Server::Vsftpd => setup::vsftpd::unpack(),
+            Server::Vsftpd => setup::servers::unpack_vsftpd(),
         }
     })?;
     // Without optimisation: verdicts are the kernel's, whose object is always optimised, and from a

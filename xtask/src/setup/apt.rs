@@ -48,6 +48,18 @@ pub fn candidate(package: &str) -> Option<String> {
     (version != "(none)").then(|| version.to_owned())
 }
 
+/// Those that are not installed: `apt-get install` would upgrade the others.
+pub fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
+    let is_installed = |package: &&str| {
+        let status = Command::new("dpkg-query")
+            .args(["--show", "--showformat=${db:Status-Status}", package])
+            .output();
+        status.is_ok_and(|output| output.stdout.starts_with(b"installed"))
+    };
+    let missing = packages.iter().filter(|package| !is_installed(package));
+    missing.copied().collect()
+}
+
 /// Refreshes the lists of packages, once for each run and only if something is to be installed.
 fn update() -> Result<()> {
     static DONE: OnceLock<bool> = OnceLock::new();

@@ -7,7 +7,7 @@ mod apt;
 mod compiler;
 mod kernel;
 mod linker;
-pub mod vsftpd;
+pub mod servers;
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ pub fn everything() -> Result<()> {
     system_programs(&NETWORK)?;
     system_programs(&CLIENTS)?;
     system_programs(&CONNTRACK)?;
-    vsftpd::unpack()?;
+    servers::unpack_all()?;
     kernel::mount()?;
     println!("setup: everything is there");
     Ok(())

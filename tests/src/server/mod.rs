@@ -1,28 +1,78 @@
 //! Real FTP servers inside a namespace.
 
+mod embedded;
+mod proftpd;
+mod pureftpd;
+mod pyftpdlib;
+mod vsftpd;
+
 use std::fs::{self, File, Permissions};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use crate::lab::{Family, Host};
-use crate::{programs, sockets, wait};
+use crate::tls::{Certificate, Tls};
+use crate::{sockets, wait};
 
 /// Where clients may write, below the root: vsftpd refuses a root that anonymous can write to.
 pub const INCOMING: &str = "incoming";
+
+/// Who logs in, on every server.
+pub const USER: &str = "anonymous";
+/// With what.
+pub const PASSWORD: &str = "tests@example.net";
+/// The same for crypt(3), by `openssl passwd -6 -salt ftpfw`.
+const PASSWORD_HASH: &str = "$6$ftpfw$sxZGmYshR6PTw9sLWL2YhJQOSUbSI.TfkNkku7OKw9E5UzqYBkN4GkXqPaYMZk4TkJ2xRHJe5c8K4YlP8ROhB/";
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Daemon {
     /// Debian's vsftpd, installed or only unpacked.
     Vsftpd,
+    /// The same, started by inetd for each connection.
+    VsftpdOfInetd,
     /// `embedded-ftp-server` of this package, built on libunftp.
     Embedded,
+    /// Debian's ProFTPD, only unpacked: a process for each session, forked.
+    Proftpd,
+    /// Debian's Pure-FTPd, only unpacked: a process for each session, forked.
+    PureFtpd,
+    /// pyftpdlib on Debian's Python: one process with all sessions.
+    Pyftpdlib,
+}
+
+impl Daemon {
+    /// Those that speak TLS.
+    pub const WITH_TLS: [Self; 4] = [Self::Vsftpd, Self::Proftpd, Self::PureFtpd, Self::Pyftpdlib];
+
+    /// Debian builds Pure-FTPd without implicit TLS, and libunftp has no TLS here.
+    #[must_use]
+    pub fn can(self, tls: Tls) -> bool {
+        match self {
+            Self::Embedded => tls == Tls::Off,
+            Self::PureFtpd => tls != Tls::Implicit,
+            Self::Vsftpd | Self::VsftpdOfInetd | Self::Proftpd | Self::Pyftpdlib => true,
+        }
+    }
+
+    /// Its name, as on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vsftpd => "vsftpd",
+            Self::VsftpdOfInetd => "vsftpd of inetd",
+            Self::Embedded => "libunftp",
+            Self::Proftpd => "proftpd",
+            Self::PureFtpd => "pure-ftpd",
+            Self::Pyftpdlib => "pyftpdlib",
+        }
+    }
 }
 
 /// What to start.
@@ -36,6 +86,8 @@ pub struct Options {
     pub port: u16,
     /// Ports of passive transfers; all of the protected range by default, as in vsftpd.
     pub passive_ports: RangeInclusive<u16>,
+    /// Whether it offers TLS, and how. With [`Tls::Explicit`] nobody has to use it.
+    pub tls: Tls,
     /// Whether vsftpd dials active connections from port 20 (otherwise from an ephemeral one).
     pub from_port_20: bool,
     /// The address that vsftpd names in a `227`, where it is not its own: it is behind a translator.
@@ -53,10 +105,64 @@ impl Options {
             family,
             port: 21,
             passive_ports: 1024..=65535,
+            tls: Tls::Off,
             from_port_20: true,
             announced: None,
             dual_stack: false,
         }
+    }
+
+    /// The same daemon with TLS, on the port for it.
+    ///
+    /// # Panics
+    /// When the daemon cannot do that: see [`Daemon::can`].
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        assert!(self.daemon.can(tls), "{:?} has no {tls:?} TLS", self.daemon);
+        self.tls = tls;
+        self.port = tls.port();
+        self
+    }
+}
+
+/// Where a server lives.
+struct Place<'a> {
+    /// Its configuration, its log and whatever else it wants to write.
+    directory: &'a Path,
+    /// What it serves.
+    root: &'a Path,
+    /// What it listens on.
+    address: IpAddr,
+}
+
+impl Place<'_> {
+    /// Writes a file of its configuration.
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Result<PathBuf> {
+        let path = self.directory.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The certificate of this process and its key, in one file.
+    fn certificate(&self) -> Result<PathBuf> {
+        let Certificate {
+            certificate, key, ..
+        } = Certificate::get()?;
+        let path = self.write("certificate.pem", format!("{key}{certificate}"))?;
+        // ProFTPD refuses a key that others may read.
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(path)
+    }
+
+    /// A passwd(5) file whose only user is [`USER`], with the rights of `daemon`; `rest` is what
+    /// stands behind the home.
+    fn passwd(&self, rest: &str) -> Result<PathBuf> {
+        let root = self.root.display();
+        let line = format!("{USER}:{PASSWORD_HASH}:1:1::{root}{rest}\n");
+        let path = self.write("passwd", line)?;
+        // ProFTPD refuses one that others may read.
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(path)
     }
 }
 
@@ -87,9 +193,18 @@ impl FtpServer {
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
         fs::set_permissions(&incoming, Permissions::from_mode(0o777))?;
 
+        let place = Place {
+            directory: directory.path(),
+            root: &root,
+            address,
+        };
         let mut command = match options.daemon {
-            Daemon::Vsftpd => vsftpd(directory.path(), &root, address, options)?,
-            Daemon::Embedded => embedded(&root, address, options)?,
+            Daemon::Vsftpd => vsftpd::command(&place, options)?,
+            Daemon::VsftpdOfInetd => vsftpd::command_of_inetd(&place, options)?,
+            Daemon::Embedded => embedded::command(&place, options)?,
+            Daemon::Proftpd => proftpd::command(&place, options)?,
+            Daemon::PureFtpd => pureftpd::command(&place, options)?,
+            Daemon::Pyftpdlib => pyftpdlib::command(&place, options)?,
         };
         let log = File::create(directory.path().join("log"))?;
         command
@@ -141,64 +256,4 @@ impl Drop for FtpServer {
         let _already_gone = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-fn vsftpd(directory: &Path, root: &Path, address: IpAddr, options: &Options) -> Result<Command> {
-    let program = programs::find("vsftpd")?;
-    // Where its unprivileged half is locked up: must be empty and not writable.
-    let empty = directory.join("empty");
-    fs::create_dir(&empty)?;
-    let (listen, other, listen_address) = match options.family {
-        Family::V4 if !options.dual_stack => ("listen", "listen_ipv6", "listen_address"),
-        _ => ("listen_ipv6", "listen", "listen_address6"),
-    };
-    // Without an address it listens on all of them, of both families.
-    let address = match options.dual_stack {
-        true => String::new(),
-        false => format!("{listen_address}={address}\n"),
-    };
-    let announced = options
-        .announced
-        .map_or(String::new(), |address| format!("pasv_address={address}\n"));
-    let yes_no = |yes| if yes { "YES" } else { "NO" };
-    let config = directory.join("vsftpd.conf");
-    fs::write(
-        &config,
-        format!(
-            "{listen}=YES\n{other}=NO\n{address}listen_port={port}\n\
-             background=NO\nanonymous_enable=YES\nlocal_enable=NO\nftp_username=daemon\n\
-             anon_root={root}\nwrite_enable=YES\nanon_upload_enable=YES\nanon_umask=022\n\
-             secure_chroot_dir={empty}\n\
-             connect_from_port_20={port_20}\npasv_min_port={low}\npasv_max_port={high}\n\
-             {announced}xferlog_enable=YES\nlog_ftp_protocol=YES\nvsftpd_log_file={log}\n",
-            port = options.port,
-            root = root.display(),
-            empty = empty.display(),
-            port_20 = yes_no(options.from_port_20),
-            low = options.passive_ports.start(),
-            high = options.passive_ports.end(),
-            log = directory.join("protocol.log").display(),
-        ),
-    )?;
-    let mut command = programs::command(&program);
-    command.arg(config);
-    Ok(command)
-}
-
-fn embedded(root: &Path, address: IpAddr, options: &Options) -> Result<Command> {
-    ensure!(
-        options.announced.is_none() && !options.dual_stack,
-        "the embedded server has no such option: {options:?}"
-    );
-    let program = programs::find_built(
-        "embedded-ftp-server",
-        "FTPFW_EMBEDDED_SERVER",
-        "cargo build --release -p ftpfw-tests --features embedded-server",
-    )?;
-    let mut command = Command::new(program);
-    let listen = std::net::SocketAddr::from((address, options.port)).to_string();
-    let (low, high) = (options.passive_ports.start(), options.passive_ports.end());
-    command.args(["--listen", &listen, "--root"]).arg(root);
-    command.args(["--passive-ports", &format!("{low}-{high}")]);
-    Ok(command)
 }

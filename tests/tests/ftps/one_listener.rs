@@ -1,0 +1,145 @@
+//! The data port of a real server: closed before it is negotiated, open for one connection of one
+//! client while it is, closed to everybody else at that moment, and closed again afterwards.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use ftpfw_tests::client::Mode;
+use ftpfw_tests::control::{Control, Negotiated};
+use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::lab::{Family, Host, Lab};
+use ftpfw_tests::scripted::listen_on;
+use ftpfw_tests::secret::Wire;
+use ftpfw_tests::server::{Daemon, FtpServer, Options};
+use ftpfw_tests::sockets;
+use ftpfw_tests::tls::{Security, Tls};
+
+use crate::others::expect_silence;
+
+/// More than the socket buffers of both ends: the transfer cannot finish before it is read.
+const SIZE: usize = 16 << 20;
+const NAME: &str = "large.bin";
+/// The passive ports of the server: one, so that it is known before it is negotiated.
+const PORT: u16 = 45_000;
+
+struct Scene {
+    // Dropped in this order: whoever is watched goes before who watches.
+    server: FtpServer,
+    firewall: Firewall,
+    lab: Lab,
+}
+
+impl Scene {
+    fn new(daemon: Daemon, family: Family, tls: Tls) -> Result<Self> {
+        let lab = Lab::new()?;
+        let firewall = Firewall::start(&lab.server, &["--ftps", "listener"])?;
+        let mut options = Options::new(daemon, family).with_tls(tls);
+        options.passive_ports = PORT..=PORT;
+        let server = FtpServer::start(&lab.server, &options)?;
+        std::fs::write(server.root().join(NAME), vec![0x5a; SIZE])?;
+        Ok(Self {
+            server,
+            firewall,
+            lab,
+        })
+    }
+
+    fn at(&self) -> (IpAddr, u16) {
+        (self.server.address, self.server.port)
+    }
+
+    fn log_in<'a>(&self, host: &'a Host, security: Security) -> Result<Control<'a>> {
+        Control::login_over(&host.netns, self.at(), security)
+    }
+
+    fn closed_to(&self, host: &Host) -> Result<()> {
+        expect_silence(&self.firewall, host, self.server.address, PORT)
+    }
+
+    fn is_listening(&self) -> Result<bool> {
+        Ok(sockets::listening(self.server.pid())?.contains(&PORT))
+    }
+}
+
+fn one_client_once(daemon: Daemon, family: Family, security: Security) -> Result<()> {
+    let scene = Scene::new(daemon, family, security.tls)?;
+    let (client, stranger) = (&scene.lab.client, &scene.lab.stranger);
+    let mut control = scene.log_in(client, security)?;
+    scene.closed_to(client).context("before the negotiation")?;
+
+    let negotiated = control.negotiate(Mode::Epsv)?;
+    ensure!(negotiated.port()? == PORT && scene.is_listening()?);
+    scene.closed_to(stranger).context("a stranger")?;
+    if security.tls == Tls::Explicit {
+        let _plain = scene.log_in(stranger, Security::NONE)?;
+        scene
+            .closed_to(stranger)
+            .context("a session that is not opaque")?;
+    }
+    let _late = scene.log_in(stranger, security)?;
+    scene
+        .closed_to(stranger)
+        .context("an opaque session that began after the listener")?;
+
+    let mut data = Wire::secret(control.data(&negotiated)?)?;
+    scene.closed_to(client).context("a second connection")?;
+    control.expect(&format!("RETR {NAME}"), 150)?;
+    scene
+        .closed_to(client)
+        .context("a connection during the transfer")?;
+    ensure!(data.read_all()? == vec![0x5a; SIZE], "other bytes arrived");
+    ensure!(
+        control.reply()?.code == 226,
+        "the transfer did not complete"
+    );
+    drop(data);
+    scene.closed_to(client).context("after the transfer")?;
+
+    // The same number, opened by a process that is not of the daemon.
+    ensure!(!scene.is_listening()?, "the server still listens");
+    let at = (scene.server.address, PORT).into();
+    let _other = listen_on(&scene.lab.server.netns, at)?;
+    scene
+        .closed_to(client)
+        .context("another process on the same port")
+}
+
+#[test]
+fn vsftpd_explicit_v4() -> Result<()> {
+    one_client_once(Daemon::Vsftpd, Family::V4, Security::EXPLICIT)
+}
+
+#[test]
+fn vsftpd_implicit_v6() -> Result<()> {
+    one_client_once(Daemon::Vsftpd, Family::V6, Security::IMPLICIT)
+}
+
+#[test]
+fn proftpd_explicit_v6() -> Result<()> {
+    one_client_once(Daemon::Proftpd, Family::V6, Security::EXPLICIT)
+}
+
+#[test]
+fn pure_ftpd_explicit_v4() -> Result<()> {
+    one_client_once(Daemon::PureFtpd, Family::V4, Security::EXPLICIT)
+}
+
+#[test]
+fn pyftpdlib_implicit_v4() -> Result<()> {
+    one_client_once(Daemon::Pyftpdlib, Family::V4, Security::IMPLICIT)
+}
+
+/// Without QUIT: the end of the control connection alone closes the port, listener or not.
+#[test]
+fn hanging_up_closes() -> Result<()> {
+    let scene = Scene::new(Daemon::Proftpd, Family::V4, Tls::Explicit)?;
+    let mut control = scene.log_in(&scene.lab.client, Security::EXPLICIT)?;
+    let Negotiated::Dial(_) = control.negotiate(Mode::Pasv)? else {
+        anyhow::bail!("PASV gave no port to dial");
+    };
+    drop(control);
+    scene
+        .firewall
+        .wait_for_tuples("nothing to be open", <[_]>::is_empty)?;
+    scene.closed_to(&scene.lab.client)
+}

@@ -1,0 +1,225 @@
+//! The matrix under nftables with the kernel's FTP helper and under ftpfw, side by side: docs/ftps.md.
+//! `FTPFW_BLESS=1` writes it anew, `FTPFW_FULL=1` checks all of it; by default one row is checked.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs, thread};
+
+use anyhow::{Context as _, Result, ensure};
+use ftpfw_tests::client::{Mode, Tool};
+use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::lab::{Family, Lab};
+use ftpfw_tests::matrix::{Cell, run_cell};
+use ftpfw_tests::programs;
+use ftpfw_tests::server::{Daemon, FtpServer, Options};
+use ftpfw_tests::tls::{Protection, Security, Tls};
+
+use crate::matrix::{KINDS, TOOLS, full};
+
+const HEAD: &str = "\
+# FTPS under ftpfw and under nftables
+
+Listing, download and upload, every byte compared. The first word is for nftables with the kernel's
+FTP helper (`nf_conntrack_ftp` on port 21; input policy drop; 21, 990 and what is established or
+related accepted, all output accepted), the second for `ftpfw --ftps listener`.
+`–`: does not work without any firewall, or does not exist.
+
+Written by `FTPFW_BLESS=1 cargo test -p ftpfw-tests --test ftps table`.
+";
+
+/// Unlike its namesakes in the wild it answers what it does not accept, so that no client waits.
+const RULES: &str = "\
+table inet firewall {
+    ct helper ftp { type \"ftp\" protocol tcp; }
+    chain prerouting {
+        type filter hook prerouting priority filter;
+        tcp dport 21 ct helper set \"ftp\"
+    }
+    chain input {
+        type filter hook input priority filter; policy drop;
+        iif lo accept
+        meta l4proto ipv6-icmp accept
+        ct state established,related accept
+        tcp dport { 21, 990 } accept
+        meta l4proto tcp reject with tcp reset
+    }
+}";
+
+const COLUMNS: [(Mode, Family); 6] = [
+    (Mode::Pasv, Family::V4),
+    (Mode::Epsv, Family::V4),
+    (Mode::Epsv, Family::V6),
+    (Mode::Port, Family::V4),
+    (Mode::Eprt, Family::V4),
+    (Mode::Eprt, Family::V6),
+];
+
+const TITLES: &str = "\
+| client | TLS | data | PASV v4 | EPSV v4 | EPSV v6 | PORT v4 | EPRT v4 | EPRT v6 |
+|---|---|---|---|---|---|---|---|---|
+";
+
+/// Who lets connections in.
+#[derive(Clone, Copy)]
+enum Filter {
+    Nftables,
+    Ftpfw,
+}
+
+/// Each firewall with a laboratory of its own.
+struct Side {
+    lab: Lab,
+    // Held for what it does.
+    _firewall: Option<Firewall>,
+}
+
+impl Side {
+    fn new(filter: Filter) -> Result<Self> {
+        let lab = Lab::new()?;
+        let firewall = match filter {
+            Filter::Nftables => {
+                let mut nft = Command::new(programs::find("nft")?);
+                nft.arg(RULES).stdin(Stdio::null());
+                let output = lab.server.netns.run(|| nft.output())??;
+                let said = String::from_utf8_lossy(&output.stderr);
+                ensure!(output.status.success(), "nft: {}", said.trim());
+                None
+            }
+            Filter::Ftpfw => Some(Firewall::start(&lab.server, &["--ftps", "listener"])?),
+        };
+        Ok(Self {
+            lab,
+            _firewall: firewall,
+        })
+    }
+
+    fn works(&self, daemon: Daemon, cell: Cell) -> Result<bool> {
+        let options = Options::new(daemon, cell.family).with_tls(cell.security.tls);
+        // One for each cell: what a failed cell leaves behind (TIME_WAIT, sessions) is no business
+        // of the next one.
+        let server = FtpServer::start(&self.lab.server, &options)?;
+        let done = run_cell(&self.lab.client, &server, daemon, cell);
+        if let Err(error) = &done {
+            println!("{error:?}");
+        }
+        Ok(done.is_ok())
+    }
+}
+
+fn row(
+    sides: &[Option<Side>; 2],
+    daemon: Daemon,
+    tool: Tool,
+    security: Security,
+) -> Result<String> {
+    let mut row = format!("| {} | {} |", tool_name(tool), kind(security));
+    for (mode, family) in COLUMNS {
+        let cell = Cell {
+            tool,
+            mode,
+            family,
+            security,
+        };
+        let exists = Cell::all(tool, family).any(|it| it.over(security) == cell);
+        if !exists || cell.left_out(daemon).is_some() {
+            row += " – |";
+            continue;
+        }
+        let words = sides.iter().map(|side| match side {
+            None => Ok("?"),
+            Some(side) => Ok(if side.works(daemon, cell)? {
+                "works"
+            } else {
+                "fails"
+            }),
+        });
+        let words: Vec<&str> = words.collect::<Result<_>>()?;
+        row += &format!(" {} |", words.join(" / "));
+    }
+    Ok(row + "\n")
+}
+
+fn tool_name(tool: Tool) -> &'static str {
+    match tool {
+        Tool::Curl => "curl",
+        Tool::Lftp => "lftp",
+        Tool::Ftplib => "ftplib",
+    }
+}
+
+fn kind(security: Security) -> String {
+    let tls = match (security.tls, security.ccc) {
+        (Tls::Off, _) => "none",
+        (Tls::Explicit, false) => "explicit",
+        (Tls::Explicit, true) => "explicit, CCC",
+        (Tls::Implicit, _) => "implicit",
+    };
+    let data = match security.protection {
+        Protection::Private => "P",
+        Protection::Clear => "C",
+    };
+    format!("{tls} | {data}")
+}
+
+/// `None` for ftpfw as long as it has no `--ftps listener`.
+fn sides() -> Result<[Option<Side>; 2]> {
+    let ftpfw = match Side::new(Filter::Ftpfw) {
+        Ok(side) => Some(side),
+        Err(error) if format!("{error:#}").contains("not built yet") => None,
+        Err(error) => return Err(error),
+    };
+    Ok([Some(Side::new(Filter::Nftables)?), ftpfw])
+}
+
+fn section(daemon: Daemon) -> Result<String> {
+    let sides = sides()?;
+    let mut section = format!("\n## {}\n\n{TITLES}", daemon.name());
+    for tool in TOOLS {
+        // Plain FTP first: what the helper is for.
+        for security in [Security::NONE].into_iter().chain(KINDS) {
+            let row = row(&sides, daemon, tool, security)?;
+            if row.contains("works") || row.contains("fails") {
+                section += &row;
+            }
+        }
+    }
+    Ok(section)
+}
+
+fn page_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ftps.md")
+}
+
+#[test]
+fn the_page_is_what_is_found() -> Result<()> {
+    let bless = env::var_os("FTPFW_BLESS").is_some();
+    let path = page_path();
+    if !bless && !full() {
+        let committed = fs::read_to_string(&path).context("docs/ftps.md")?;
+        let row = row(&sides()?, Daemon::Vsftpd, Tool::Ftplib, Security::EXPLICIT)?;
+        ensure!(committed.contains(&row), "{row} is not in docs/ftps.md");
+        return Ok(());
+    }
+    let sections = thread::scope(|scope| {
+        let sections = Daemon::WITH_TLS.map(|daemon| scope.spawn(move || section(daemon)));
+        sections
+            .into_iter()
+            .map(|section| match section.join() {
+                Ok(section) => section,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect::<Result<Vec<String>>>()
+    })?;
+    let page = HEAD.to_owned() + &sections.concat();
+    if bless {
+        return fs::write(&path, page).with_context(|| format!("write {}", path.display()));
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    let lines = || committed.lines().zip(page.lines());
+    let first = lines().find(|(committed, now)| committed != now);
+    ensure!(
+        committed == page,
+        "docs/ftps.md is not what was found (FTPFW_BLESS=1 writes it): {first:#?}"
+    );
+    Ok(())
+}
