@@ -18,7 +18,7 @@ use crate::{
     listeners,
     lookup::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT},
     maps::{self, ARMED, LAST_ARMED, PORTS},
-    processes, sessions, tuples,
+    processes, sessions, tables, tuples,
 };
 
 const AF_INET: u16 = 2;
@@ -105,11 +105,12 @@ pub fn state_changed(ctx: &RawTracePointContext) {
     match (change.old, change.new) {
         (TCP_SYN_RECV, TCP_ESTABLISHED) => {
             let tuple = TupleKey::passive(change.remote, change.local, change.local_port);
-            let now = clock::fine();
-            if !tuples::claim(&tuple, &change.connection(), now)
-                && listeners_of(change.local_port) > 0
-            {
-                listeners::claim(&tuple, &change.connection(), now);
+            let (connection, now) = (change.connection(), clock::fine());
+            if !tuples::claim(&tuple, &connection, now) && listeners_of(change.local_port) > 0 {
+                listeners::claim(&tuple, &connection, now);
+            }
+            if policy(change.local_port) & port::PROTECTED_TCP != 0 {
+                tables::established(&connection);
             }
         }
         (TCP_SYN_SENT, TCP_ESTABLISHED) => {

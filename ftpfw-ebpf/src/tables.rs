@@ -210,6 +210,23 @@ pub fn is_reset(key: &FlowKey) {
     }
 }
 
+/// A connection that was let in by its SYN is established, and its socket answers for it. What still
+/// comes when that is gone is for the stack to refuse.
+#[inline(always)]
+pub fn established(connection: &TupleKey) {
+    let key = FlowKey {
+        remote: connection.client,
+        local: connection.server,
+        remote_port: connection.client_port,
+        local_port: connection.server_port,
+        protocol: u32::from(protocol::TCP),
+    };
+    if let Some(flow) = FLOWS.get_ptr_mut(key) {
+        // SAFETY: as in `flow`.
+        unsafe { (*flow).state = Flow::CLOSING };
+    }
+}
+
 #[inline(always)]
 fn note(key: &FlowKey, lifetime: u64, state: u32) {
     let until = clock::coarse() + lifetime;

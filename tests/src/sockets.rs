@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result};
 
@@ -26,6 +27,48 @@ pub fn listening(pid: u32) -> Result<BTreeSet<u16>> {
     Ok(ports)
 }
 
+/// Whether something listens on exactly that address, in the network namespace of a process.
+///
+/// # Errors
+/// When the process is gone.
+pub fn listens_at(pid: u32, address: SocketAddr) -> Result<bool> {
+    // A socket of IPv6 (ProFTPD's) has an IPv4 address in its mapped form.
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => vec![words(&ip.octets()), words(&ip.to_ipv6_mapped().octets())],
+        IpAddr::V6(ip) => vec![words(&ip.octets())],
+    };
+    let wanted: Vec<String> = ip
+        .iter()
+        .map(|ip| format!("{ip}:{:04X}", address.port()))
+        .collect();
+    let mut found = false;
+    for table in ["tcp", "tcp6"] {
+        let path = format!("/proc/{pid}/net/{table}");
+        let text = match fs::read_to_string(&path) {
+            Err(_) if table == "tcp6" => continue,
+            text => text.with_context(|| format!("read {path}"))?,
+        };
+        found |= text.lines().any(|line| {
+            let local = line.split_whitespace().nth(1).unwrap_or_default();
+            listener(line).is_some() && wanted.iter().any(|wanted| wanted == local)
+        });
+    }
+    Ok(found)
+}
+
+/// An address as /proc/net/tcp prints it: words of the machine's byte order.
+fn words(octets: &[u8]) -> String {
+    octets
+        .chunks_exact(4)
+        .map(|word| {
+            format!(
+                "{:08X}",
+                u32::from_ne_bytes([word[0], word[1], word[2], word[3]])
+            )
+        })
+        .collect()
+}
+
 /// The local port of a line of /proc/net/tcp, if it is a listener's.
 fn listener(line: &str) -> Option<u16> {
     let mut fields = line.split_whitespace().skip(1);
@@ -47,8 +90,11 @@ mod tests {
     #[test]
     fn a_listener_is_seen_and_its_end_too() -> Result<()> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
-        let port = socket.local_addr()?.port();
+        let (address, port) = (socket.local_addr()?, socket.local_addr()?.port());
         assert!(listening(std::process::id())?.contains(&port));
+        assert!(listens_at(std::process::id(), address)?);
+        let other = SocketAddr::new("127.0.0.2".parse()?, port);
+        assert!(!listens_at(std::process::id(), other)?);
         drop(socket);
         assert!(!listening(std::process::id())?.contains(&port));
         Ok(())

@@ -108,7 +108,8 @@ impl Daemons {
         let holding = holders::of(&inodes);
         let strangers: Vec<_> = holding.iter().filter(|it| !self.knows(it.pid)).collect();
         if !holding.is_empty() {
-            self.handed_on.insert(port, !strangers.is_empty());
+            // Once is enough: the next look at the same session finds no strangers any more.
+            *self.handed_on.entry(port).or_default() |= !strangers.is_empty();
         }
         for process in strangers {
             self.add_tree(process, port);

@@ -7,7 +7,7 @@ mod pyftpdlib;
 mod vsftpd;
 
 use std::fs::{self, File, Permissions};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -245,8 +245,8 @@ impl FtpServer {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the FTP server ended with {status}: {}", self.log().trim());
             }
-            let listens = sockets::listening(self.child.id())?;
-            Ok(listens.contains(&self.port).then_some(()))
+            let address = SocketAddr::new(self.address, self.port);
+            Ok(sockets::listens_at(self.child.id(), address)?.then_some(()))
         })
     }
 }

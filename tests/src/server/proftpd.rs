@@ -13,7 +13,7 @@ pub fn command(place: &Place<'_>, options: &Options) -> Result<Command> {
     let usr = program.ancestors().nth(2).context("it is in usr/sbin")?;
     let config = format!(
         "ServerName tests\nServerType standalone\nDefaultAddress {address}\nPort {port}\n\
-         UseIPv6 on\nUseReverseDNS off\nWtmpLog off\nTransferLog none\n\
+         UseIPv6 on\nSocketBindTight on\nUseReverseDNS off\nWtmpLog off\nTransferLog none\n\
          User daemon\nGroup daemon\nUmask 022\nDefaultRoot ~\nRequireValidShell off\n\
          AuthOrder mod_auth_file.c\nAuthUserFile {passwd}\nAllowOverwrite on\n\
          PassivePorts {low} {high}\nPidFile {directory}/pid\nScoreboardFile {directory}/scoreboard\n\

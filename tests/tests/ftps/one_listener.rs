@@ -1,6 +1,7 @@
 //! The data port of a real server: closed before it is negotiated, open for one connection of one
 //! client while it is, closed to everybody else at that moment, and closed again afterwards.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,13 +14,15 @@ use ftpfw_tests::secret::Wire;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::sockets;
 use ftpfw_tests::tls::{Security, Tls};
+use ftpfw_tests::wait;
 
 use crate::others::expect_silence;
 
 /// More than the socket buffers of both ends: the transfer cannot finish before it is read.
 const SIZE: usize = 16 << 20;
 const NAME: &str = "large.bin";
-/// The passive ports of the server: one, so that it is known before it is negotiated.
+/// The passive ports of the server: one, so that it is known before it is negotiated. (proftpd wants
+/// two at least; it is in the matrix.)
 const PORT: u16 = 45_000;
 
 struct Scene {
@@ -83,7 +86,11 @@ fn one_client_once(daemon: Daemon, family: Family, security: Security) -> Result
 
     let mut data = Wire::secret(control.data(&negotiated)?)?;
     scene.closed_to(client).context("a second connection")?;
-    control.expect(&format!("RETR {NAME}"), 150)?;
+    control.send(&format!("RETR {NAME}"))?;
+    // The handshake: some servers begin it before they say 150, some afterwards.
+    data.flush()?;
+    let reply = control.reply()?;
+    ensure!(matches!(reply.code, 125 | 150), "RETR: {reply:?}");
     scene
         .closed_to(client)
         .context("a connection during the transfer")?;
@@ -96,7 +103,10 @@ fn one_client_once(daemon: Daemon, family: Family, security: Security) -> Result
     scene.closed_to(client).context("after the transfer")?;
 
     // The same number, opened by a process that is not of the daemon.
-    ensure!(!scene.is_listening()?, "the server still listens");
+    drop(control);
+    wait::until("the server's listener to be gone", || {
+        Ok((!scene.is_listening()?).then_some(()))
+    })?;
     let at = (scene.server.address, PORT).into();
     let _other = listen_on(&scene.lab.server.netns, at)?;
     scene
@@ -115,11 +125,6 @@ fn vsftpd_implicit_v6() -> Result<()> {
 }
 
 #[test]
-fn proftpd_explicit_v6() -> Result<()> {
-    one_client_once(Daemon::Proftpd, Family::V6, Security::EXPLICIT)
-}
-
-#[test]
 fn pure_ftpd_explicit_v4() -> Result<()> {
     one_client_once(Daemon::PureFtpd, Family::V4, Security::EXPLICIT)
 }
@@ -132,7 +137,7 @@ fn pyftpdlib_implicit_v4() -> Result<()> {
 /// Without QUIT: the end of the control connection alone closes the port, listener or not.
 #[test]
 fn hanging_up_closes() -> Result<()> {
-    let scene = Scene::new(Daemon::Proftpd, Family::V4, Tls::Explicit)?;
+    let scene = Scene::new(Daemon::Vsftpd, Family::V4, Tls::Explicit)?;
     let mut control = scene.log_in(&scene.lab.client, Security::EXPLICIT)?;
     let Negotiated::Dial(_) = control.negotiate(Mode::Pasv)? else {
         anyhow::bail!("PASV gave no port to dial");

@@ -68,9 +68,11 @@ enum Filter {
 
 /// Each firewall with a laboratory of its own.
 struct Side {
-    lab: Lab,
+    // Dropped in this order: whoever is watched goes before who watches.
+    servers: Vec<(Tls, Family, FtpServer)>,
     // Held for what it does.
     _firewall: Option<Firewall>,
+    lab: Lab,
 }
 
 impl Side {
@@ -88,26 +90,41 @@ impl Side {
             Filter::Ftpfw => Some(Firewall::start(&lab.server, &["--ftps", "listener"])?),
         };
         Ok(Self {
-            lab,
+            servers: Vec::new(),
             _firewall: firewall,
+            lab,
         })
     }
 
-    fn works(&self, daemon: Daemon, cell: Cell) -> Result<bool> {
-        let options = Options::new(daemon, cell.family).with_tls(cell.security.tls);
-        // One for each cell: what a failed cell leaves behind (TIME_WAIT, sessions) is no business
-        // of the next one.
-        let server = FtpServer::start(&self.lab.server, &options)?;
-        let done = run_cell(&self.lab.client, &server, daemon, cell);
+    fn works(&mut self, daemon: Daemon, cell: Cell) -> Result<bool> {
+        // Who offers TLS on port 21 serves plain FTP too.
+        let tls = match cell.security.tls {
+            Tls::Implicit => Tls::Implicit,
+            Tls::Off | Tls::Explicit => Tls::Explicit,
+        };
+        let server = self.server(daemon, tls, cell.family)?;
+        let done = run_cell(&self.lab.client, &self.servers[server].2, daemon, cell);
         if let Err(error) = &done {
             println!("{error:?}");
         }
         Ok(done.is_ok())
     }
+
+    /// The place of the server for such cells; it is started for the first of them.
+    fn server(&mut self, daemon: Daemon, tls: Tls, family: Family) -> Result<usize> {
+        let is_it = |it: &(Tls, Family, FtpServer)| (it.0, it.1) == (tls, family);
+        if let Some(place) = self.servers.iter().position(is_it) {
+            return Ok(place);
+        }
+        let options = Options::new(daemon, family).with_tls(tls);
+        let server = FtpServer::start(&self.lab.server, &options)?;
+        self.servers.push((tls, family, server));
+        Ok(self.servers.len() - 1)
+    }
 }
 
 fn row(
-    sides: &[Option<Side>; 2],
+    sides: &mut [Option<Side>; 2],
     daemon: Daemon,
     tool: Tool,
     security: Security,
@@ -125,7 +142,7 @@ fn row(
             row += " – |";
             continue;
         }
-        let words = sides.iter().map(|side| match side {
+        let words = sides.iter_mut().map(|side| match side {
             None => Ok("?"),
             Some(side) => Ok(if side.works(daemon, cell)? {
                 "works"
@@ -172,12 +189,12 @@ fn sides() -> Result<[Option<Side>; 2]> {
 }
 
 fn section(daemon: Daemon) -> Result<String> {
-    let sides = sides()?;
+    let mut sides = sides()?;
     let mut section = format!("\n## {}\n\n{TITLES}", daemon.name());
     for tool in TOOLS {
         // Plain FTP first: what the helper is for.
         for security in [Security::NONE].into_iter().chain(KINDS) {
-            let row = row(&sides, daemon, tool, security)?;
+            let row = row(&mut sides, daemon, tool, security)?;
             if row.contains("works") || row.contains("fails") {
                 section += &row;
             }
@@ -196,7 +213,12 @@ fn the_page_is_what_is_found() -> Result<()> {
     let path = page_path();
     if !bless && !full() {
         let committed = fs::read_to_string(&path).context("docs/ftps.md")?;
-        let row = row(&sides()?, Daemon::Vsftpd, Tool::Ftplib, Security::EXPLICIT)?;
+        let row = row(
+            &mut sides()?,
+            Daemon::Vsftpd,
+            Tool::Ftplib,
+            Security::EXPLICIT,
+        )?;
         ensure!(committed.contains(&row), "{row} is not in docs/ftps.md");
         return Ok(());
     }
