@@ -2,6 +2,7 @@
 //! client while it is, closed to everybody else at that moment, and closed again afterwards.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::client::Mode;
@@ -19,8 +20,9 @@ use crate::others::expect_silence;
 /// More than the socket buffers of both ends: the transfer cannot finish before it is read.
 const SIZE: usize = 16 << 20;
 const NAME: &str = "large.bin";
-/// The passive ports of the server: one, so that it is known before it is negotiated.
-const PORT: u16 = 45_000;
+/// The passive ports of the server, so few that both can be tried before one is negotiated. ProFTPD
+/// refuses to do with one.
+const PORTS: RangeInclusive<u16> = 45_000..=45_001;
 
 struct Scene {
     // Dropped in this order: whoever is watched goes before who watches.
@@ -34,7 +36,7 @@ impl Scene {
         let lab = Lab::new()?;
         let firewall = Firewall::start(&lab.server, &["--ftps", "listener"])?;
         let mut options = Options::new(daemon, family).with_tls(tls);
-        options.passive_ports = PORT..=PORT;
+        options.passive_ports = PORTS;
         let server = FtpServer::start(&lab.server, &options)?;
         std::fs::write(server.root().join(NAME), vec![0x5a; SIZE])?;
         Ok(Self {
@@ -52,12 +54,12 @@ impl Scene {
         Control::login_over(&host.netns, self.at(), security)
     }
 
-    fn closed_to(&self, host: &Host) -> Result<()> {
-        expect_silence(&self.firewall, host, self.server.address, PORT)
+    fn closed_to(&self, host: &Host, port: u16) -> Result<()> {
+        expect_silence(&self.firewall, host, self.server.address, port)
     }
 
-    fn is_listening(&self) -> Result<bool> {
-        Ok(sockets::listening(self.server.pid())?.contains(&PORT))
+    fn is_listening(&self, port: u16) -> Result<bool> {
+        Ok(sockets::listening(self.server.pid())?.contains(&port))
     }
 }
 
@@ -65,27 +67,34 @@ fn one_client_once(daemon: Daemon, family: Family, security: Security) -> Result
     let scene = Scene::new(daemon, family, security.tls)?;
     let (client, stranger) = (&scene.lab.client, &scene.lab.stranger);
     let mut control = scene.log_in(client, security)?;
-    scene.closed_to(client).context("before the negotiation")?;
+    for port in PORTS {
+        scene
+            .closed_to(client, port)
+            .context("before the negotiation")?;
+    }
 
     let negotiated = control.negotiate(Mode::Epsv)?;
-    ensure!(negotiated.port()? == PORT && scene.is_listening()?);
-    scene.closed_to(stranger).context("a stranger")?;
+    let port = negotiated.port()?;
+    ensure!(PORTS.contains(&port) && scene.is_listening(port)?);
+    scene.closed_to(stranger, port).context("a stranger")?;
     if security.tls == Tls::Explicit {
         let _plain = scene.log_in(stranger, Security::NONE)?;
         scene
-            .closed_to(stranger)
+            .closed_to(stranger, port)
             .context("a session that is not opaque")?;
     }
     let _late = scene.log_in(stranger, security)?;
     scene
-        .closed_to(stranger)
+        .closed_to(stranger, port)
         .context("an opaque session that began after the listener")?;
 
     let mut data = Wire::secret(control.data(&negotiated)?)?;
-    scene.closed_to(client).context("a second connection")?;
+    scene
+        .closed_to(client, port)
+        .context("a second connection")?;
     control.expect(&format!("RETR {NAME}"), 150)?;
     scene
-        .closed_to(client)
+        .closed_to(client, port)
         .context("a connection during the transfer")?;
     ensure!(data.read_all()? == vec![0x5a; SIZE], "other bytes arrived");
     ensure!(
@@ -93,14 +102,16 @@ fn one_client_once(daemon: Daemon, family: Family, security: Security) -> Result
         "the transfer did not complete"
     );
     drop(data);
-    scene.closed_to(client).context("after the transfer")?;
+    scene
+        .closed_to(client, port)
+        .context("after the transfer")?;
 
     // The same number, opened by a process that is not of the daemon.
-    ensure!(!scene.is_listening()?, "the server still listens");
-    let at = (scene.server.address, PORT).into();
+    ensure!(!scene.is_listening(port)?, "the server still listens");
+    let at = (scene.server.address, port).into();
     let _other = listen_on(&scene.lab.server.netns, at)?;
     scene
-        .closed_to(client)
+        .closed_to(client, port)
         .context("another process on the same port")
 }
 
@@ -134,12 +145,12 @@ fn pyftpdlib_implicit_v4() -> Result<()> {
 fn hanging_up_closes() -> Result<()> {
     let scene = Scene::new(Daemon::Proftpd, Family::V4, Tls::Explicit)?;
     let mut control = scene.log_in(&scene.lab.client, Security::EXPLICIT)?;
-    let Negotiated::Dial(_) = control.negotiate(Mode::Pasv)? else {
+    let Negotiated::Dial(at) = control.negotiate(Mode::Pasv)? else {
         anyhow::bail!("PASV gave no port to dial");
     };
     drop(control);
     scene
         .firewall
         .wait_for_tuples("nothing to be open", <[_]>::is_empty)?;
-    scene.closed_to(&scene.lab.client)
+    scene.closed_to(&scene.lab.client, at.port())
 }
