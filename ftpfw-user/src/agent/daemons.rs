@@ -10,19 +10,26 @@ use std::collections::{HashMap, HashSet};
 use aya::maps::MapError;
 use ftpfw_common::{
     Address,
-    abi::keys::{ListenerKey, SessionKey},
+    abi::{
+        keys::{ListenerKey, SessionKey},
+        policy::port,
+        values::Listener,
+    },
 };
 use procfs::process::Process;
 use tracing::{debug, error};
 
 use super::holders::{self, INIT};
 use crate::kernel::{
-    Maps, Wire,
+    Maps, Wire, clock,
     maps::{ListenerMap, NumberMap},
+    ports::Ports,
 };
 
 /// Only overwrite: the key must be there.
 const BPF_EXIST: u64 = 2;
+/// Only insert: the key must be new.
+const BPF_NOEXIST: u64 = 1;
 /// How often processes are looked for again that were started while others were found.
 const ROUNDS: usize = 4;
 /// Ancestors that are asked whose session they serve: a daemon's helper is not far from it.
@@ -33,6 +40,7 @@ pub struct Daemons {
     processes: NumberMap,
     daemons: NumberMap,
     listeners: ListenerMap,
+    ports: Ports,
     control: Vec<u16>,
     /// Control ports whose sessions were looked at: whether somebody hands them on to processes that
     /// are not his own.
@@ -58,6 +66,7 @@ impl Daemons {
             processes: maps.processes()?,
             daemons: maps.daemons()?,
             listeners: maps.listeners()?,
+            ports: maps.ports()?,
             control,
             handed_on: HashMap::new(),
         };
@@ -112,7 +121,51 @@ impl Daemons {
             *self.handed_on.entry(port).or_default() |= !strangers.is_empty();
         }
         for process in strangers {
-            self.add_tree(process, port);
+            for pid in self.add_tree(process, port) {
+                self.admit(pid, key);
+            }
+        }
+    }
+
+    /// A process that was found a moment ago to serve this session may listen already: nobody saw it
+    /// begin, so its client's first SYN was dropped; the next one need not be.
+    fn admit(&mut self, pid: i32, session: &SessionKey) {
+        // An older one may have listened before the session began.
+        let Ok(process) = Process::new(pid) else {
+            return;
+        };
+        if !holders::is_new(&process) {
+            return;
+        }
+        let held: HashSet<u64> = holders::inodes_of(&process).collect();
+        for socket in holders::listening().filter(|socket| held.contains(&socket.inode)) {
+            let address = socket.local_address;
+            let bits = self.ports.get(address.port()).policy();
+            if bits & (port::PROTECTED_TCP | port::CONTROL) != port::PROTECTED_TCP {
+                continue;
+            }
+            let key = ListenerKey {
+                server: match Address::from(address.ip()) {
+                    any if any.is_unspecified() => Address::UNSPECIFIED,
+                    one => one,
+                },
+                port: address.port().into(),
+            };
+            let listener = Listener {
+                opened_at: clock::now(),
+                session: 0,
+                client: session.client,
+                daemon: session.server_port.into(),
+                reserved: 0,
+            };
+            self.ports.count_listener(address.port());
+            if self
+                .listeners
+                .insert(Wire(key), Wire(listener), BPF_NOEXIST)
+                .is_err()
+            {
+                self.ports.uncount_listener(address.port());
+            }
         }
     }
 
@@ -173,8 +226,9 @@ impl Daemons {
         self.complain(noted);
     }
 
-    /// Adds a process, its descendants that run the same program, and the rest of its service.
-    fn add_tree(&mut self, root: &Process, daemon: u16) {
+    /// Adds a process, its descendants that run the same program, and the rest of its service; all that
+    /// were added.
+    fn add_tree(&mut self, root: &Process, daemon: u16) -> HashSet<i32> {
         let (program, service) = (root.exe().ok(), holders::service(root));
         let mut known = HashSet::from([root.pid]);
         self.add(root.pid, daemon);
@@ -203,6 +257,7 @@ impl Daemons {
                 break;
             }
         }
+        known
     }
 
     fn add(&mut self, pid: i32, daemon: u16) {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use procfs::{
+    Current as _,
     net::{TcpNetEntry, TcpState},
     process::{FDTarget, Process},
 };
@@ -30,6 +31,28 @@ pub fn sockets(ports: &[u16]) -> impl Iterator<Item = TcpNetEntry> + '_ {
         .flatten()
         .flatten()
         .filter(|socket| ports.contains(&socket.local_address.port()))
+}
+
+/// Whether a process was started in the last seconds.
+#[must_use]
+pub fn is_new(process: &Process) -> bool {
+    const SECONDS: f64 = 5.0;
+    let (Ok(stat), Ok(uptime)) = (process.stat(), procfs::Uptime::current()) else {
+        return false;
+    };
+    // Ticks since the boot; far fewer than a double holds exactly.
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    let started = stat.starttime as f64 / procfs::ticks_per_second() as f64;
+    uptime.uptime - started < SECONDS
+}
+
+/// All TCP sockets of this network namespace that listen.
+pub fn listening() -> impl Iterator<Item = TcpNetEntry> {
+    [procfs::net::tcp(), procfs::net::tcp6()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(listens)
 }
 
 /// Whether a socket listens.

@@ -86,6 +86,13 @@ impl Ports {
             .fetch_add(PortEntry::ONE_LISTENER, Ordering::AcqRel);
     }
 
+    /// Counts one listener less.
+    pub fn uncount_listener(&self, port: u16) {
+        self.update(port, |entry| {
+            (entry.listeners() > 0).then(|| PortEntry(entry.0 - PortEntry::ONE_LISTENER))
+        });
+    }
+
     fn update(&self, port: u16, change: impl Fn(PortEntry) -> Option<PortEntry>) {
         let _unchanged =
             self.word(port)
