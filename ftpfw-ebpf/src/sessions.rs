@@ -49,7 +49,8 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
         (*scratch).id = atomic::fetch_add(last, 1) + 1;
         &mut *scratch
     };
-    session.born_at = now;
+    // Exactly: a listener opened in the same few ms may be older.
+    session.born_at = clock::fine();
     session.adopted = u32::from(birth.adopted);
     session.daemon = listeners::daemon_of(key.server_port);
     session.shared.acknowledge(birth.client_next.0);
