@@ -209,7 +209,7 @@ fn page_path() -> PathBuf {
 
 #[test]
 fn the_page_is_what_is_found() -> Result<()> {
-    if !env::var_os("FTPFW_FULL").is_some() && env::var_os("FTPFW_BLESS").is_none() {
+    if env::var_os("FTPFW_FULL").is_none() && env::var_os("FTPFW_BLESS").is_none() {
         eprintln!("skipped: docs/ftps.md is compared with FTPFW_FULL=1 only, it takes minutes");
         return Ok(());
     }
