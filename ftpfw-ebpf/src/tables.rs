@@ -210,8 +210,8 @@ pub fn is_reset(key: &FlowKey) {
     }
 }
 
-/// A connection that was let in by its SYN is established, and its socket answers for it. What still
-/// comes when that is gone is for the stack to refuse.
+/// A connection that was let in by its SYN is established: from here on its socket answers for it, and
+/// nothing does when that is gone.
 #[inline(always)]
 pub fn established(connection: &TupleKey) {
     let key = FlowKey {
@@ -221,10 +221,8 @@ pub fn established(connection: &TupleKey) {
         local_port: connection.server_port,
         protocol: u32::from(protocol::TCP),
     };
-    if let Some(flow) = FLOWS.get_ptr_mut(key) {
-        // SAFETY: as in `flow`.
-        unsafe { (*flow).state = Flow::CLOSING };
-    }
+    // Not there for connections that the filter did not let in: as good.
+    let _ = FLOWS.remove(key);
 }
 
 #[inline(always)]

@@ -84,7 +84,10 @@ impl Stage<'_> {
                         .expect("nobody panicked");
                     drop(listener.take());
                     let server = self.server.lock().expect("nobody panicked");
-                    *listener = Some(server.listen(port)?);
+                    // A process that is just started holds the old one until it runs its program.
+                    let reopened =
+                        wait::until("the port to be free", || Ok(server.listen(port).ok()));
+                    *listener = Some(reopened?);
                 }
                 10 => talk = self.talk()?,
                 _ => {

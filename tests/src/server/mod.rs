@@ -7,7 +7,7 @@ mod pyftpdlib;
 mod vsftpd;
 
 use std::fs::{self, File, Permissions};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -218,7 +218,7 @@ impl FtpServer {
             address,
             port: options.port,
         };
-        server.wait_for_listen()?;
+        server.wait_for_listen(options.dual_stack)?;
         Ok(server)
     }
 
@@ -240,12 +240,16 @@ impl FtpServer {
         self.child.id()
     }
 
-    fn wait_for_listen(&mut self) -> Result<()> {
+    fn wait_for_listen(&mut self, dual_stack: bool) -> Result<()> {
+        let listened = match dual_stack {
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => self.address,
+        };
         wait::until("the FTP server to listen", || {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the FTP server ended with {status}: {}", self.log().trim());
             }
-            let address = SocketAddr::new(self.address, self.port);
+            let address = SocketAddr::new(listened, self.port);
             Ok(sockets::listens_at(self.child.id(), address)?.then_some(()))
         })
     }
