@@ -74,14 +74,7 @@ impl Change {
     /// The listening socket, as `LISTENERS` holds it.
     #[inline(always)]
     fn listener(&self) -> ListenerKey {
-        ListenerKey {
-            server: if self.local.is_unspecified() {
-                Address::UNSPECIFIED
-            } else {
-                self.local
-            },
-            port: u32::from(self.local_port),
-        }
+        ListenerKey::new(self.local, self.local_port)
     }
 
     /// The connection with both its ports, as `CLAIMED` holds it.

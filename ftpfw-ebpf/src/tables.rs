@@ -24,8 +24,8 @@ pub struct KernelTables {
 }
 
 impl KernelTables {
-    #[inline(always)]
     /// For the program of an XDP or TC context.
+    #[inline(always)]
     pub fn new(ctx: &impl EbpfContext) -> Self {
         Self { ctx: ctx.as_ptr() }
     }
@@ -129,10 +129,11 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn establish(&mut self, key: &TupleKey, flow: &FlowKey, acknowledged: u32) {
-        // SAFETY: as in `flow`.
-        let expected = FLOWS
-            .get_ptr(flow)
-            .map_or(0, |flow| unsafe { (*flow).expected });
+        let expected = match FLOWS.get_ptr(flow) {
+            // SAFETY: as in `flow`.
+            Some(flow) => unsafe { (*flow).expected },
+            None => 0,
+        };
         let answered = expected != 0 && expected == acknowledged;
         // SAFETY: one byte is read.
         if answered && unsafe { ARMED.get(key) }.is_some_and(|tuple| tuple.forwarded != 0) {

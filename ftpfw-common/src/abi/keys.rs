@@ -167,3 +167,20 @@ pub struct ListenerKey {
     /// Its port, host byte order.
     pub port: u32,
 }
+
+impl ListenerKey {
+    /// The listener on an address, of either family's wildcard too, and a port.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(server: Address, port: u16) -> Self {
+        let server = if server.is_unspecified() {
+            Address::UNSPECIFIED
+        } else {
+            server
+        };
+        Self {
+            server,
+            port: port as u32,
+        }
+    }
+}

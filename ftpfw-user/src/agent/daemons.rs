@@ -144,13 +144,7 @@ impl Daemons {
             if bits & (port::PROTECTED_TCP | port::CONTROL) != port::PROTECTED_TCP {
                 continue;
             }
-            let key = ListenerKey {
-                server: match Address::from(address.ip()) {
-                    any if any.is_unspecified() => Address::UNSPECIFIED,
-                    one => one,
-                },
-                port: address.port().into(),
-            };
+            let key = ListenerKey::new(address.ip().into(), address.port());
             let listener = Listener {
                 opened_at: clock::now(),
                 session: 0,

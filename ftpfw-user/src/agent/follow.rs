@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ftpfw_common::{
-    Address,
     abi::{
         event::{Cause, Direction, EventHeader, Kind},
         keys::{ListenerKey, SessionKey},
@@ -259,13 +258,7 @@ impl Follower {
             return self.daemons.find();
         }
         if header.detail != 0 {
-            let listener = ListenerKey {
-                server: match header.key.server {
-                    any if any.is_unspecified() => Address::UNSPECIFIED,
-                    one => one,
-                },
-                port: u32::from(port),
-            };
+            let listener = ListenerKey::new(header.key.server, port);
             let sessions = &self.sessions;
             let id = |key: &SessionKey| sessions.id_of(key);
             return self.daemons.narrow(&listener, pid, id);

@@ -9,8 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ftpfw_common::abi::policy::port;
-
 use super::holders::{self, INIT, parent, program};
 use crate::{kernel::ports::Ports, listeners};
 
@@ -35,9 +33,8 @@ impl Foreign {
         let policy: Vec<u32> = (0..=u16::MAX)
             .map(|number| ports.get(number).policy())
             .collect();
-        let is_control = |number: &u16| policy[usize::from(*number)] & port::CONTROL != 0;
         let mut foreign = Self {
-            control: (0..=u16::MAX).filter(is_control).collect(),
+            control: ports.control(),
             ports,
             daemons: HashSet::new(),
             netns: netns(Path::new("/proc/self")),

@@ -26,11 +26,14 @@ const SUPER_SERVERS: [&str; 6] = [
 
 /// All TCP sockets of this network namespace that are local to one of these ports.
 pub fn sockets(ports: &[u16]) -> impl Iterator<Item = TcpNetEntry> + '_ {
+    all().filter(|socket| ports.contains(&socket.local_address.port()))
+}
+
+fn all() -> impl Iterator<Item = TcpNetEntry> {
     [procfs::net::tcp(), procfs::net::tcp6()]
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|socket| ports.contains(&socket.local_address.port()))
 }
 
 /// Whether a process was started in the last seconds.
@@ -48,11 +51,7 @@ pub fn is_new(process: &Process) -> bool {
 
 /// All TCP sockets of this network namespace that listen.
 pub fn listening() -> impl Iterator<Item = TcpNetEntry> {
-    [procfs::net::tcp(), procfs::net::tcp6()]
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(listens)
+    all().filter(listens)
 }
 
 /// Whether a socket listens.
