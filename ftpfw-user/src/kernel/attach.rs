@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use ftpfw_common::abi::policy::Settings;
+use ftpfw_common::abi::policy::{Settings, ftps};
 
 use super::{
     Kernel, PinDir, detach, nic,
@@ -63,7 +63,7 @@ pub fn attach(
 ) -> anyhow::Result<Vec<Attached>> {
     verify(kernel, interfaces)?;
     detach_others(kernel, pins, interfaces)?;
-    attach_tracepoint(kernel, pins, settings, rollback)?;
+    attach_tracepoints(kernel, pins, settings, rollback)?;
     for interface in interfaces {
         let links = prepare(kernel, pins, interface)?;
         tc::attach(kernel.replies()?, Role::Egress, interface, &links, rollback)?;
@@ -103,7 +103,7 @@ fn prepare(kernel: &Kernel, pins: &PinDir, interface: &Interface) -> anyhow::Res
 
 /// Has the programs verified that will be needed, before anything is changed.
 fn verify(kernel: &mut Kernel, interfaces: &[Interface]) -> anyhow::Result<()> {
-    for (name, _) in tracepoint::ALL {
+    for (name, _) in tracepoint::all() {
         kernel.tracepoint(name)?;
     }
     kernel.replies()?;
@@ -211,21 +211,29 @@ fn detach_others(kernel: &Kernel, pins: &PinDir, interfaces: &[Interface]) -> an
     Ok(())
 }
 
-/// Without the tracepoint the first SYN claims a tuple: a spoofed one can then burn it, but
-/// transfers work.
-fn attach_tracepoint(
+/// Without the tracepoint of sockets the first SYN claims a tuple: a spoofed one can then burn it, but
+/// transfers work. Without any one of them nobody tells what an FTP daemon listens on.
+fn attach_tracepoints(
     kernel: &mut Kernel,
     pins: &PinDir,
     settings: Settings,
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
-    let attached = tracepoint::attach(kernel, pins, rollback);
-    if let Err(error) = &attached {
+    let processes = tracepoint::attach(&tracepoint::PROCESSES, kernel, pins, rollback);
+    let sockets = tracepoint::attach(&tracepoint::SOCKETS, kernel, pins, rollback);
+    let mut settings = settings;
+    if let Err(error) = &sockets {
+        settings.claim_on_syn = 1;
         tracing::warn!("{error:#}; tuples are claimed by the first SYN instead");
     }
-    let claim_on_syn = u32::from(attached.is_err());
-    kernel.set_settings(Settings {
-        claim_on_syn,
-        ..settings
-    })
+    if let Err(error) = processes.and(sockets)
+        && settings.ftps == ftps::LISTENER
+    {
+        settings.ftps = ftps::DENY;
+        tracing::warn!(
+            "{error:#}; passive FTPS is refused: name the daemon's ports to allow it, \
+             `--ftps range --passive-ports LO-HI`"
+        );
+    }
+    kernel.set_settings(settings)
 }

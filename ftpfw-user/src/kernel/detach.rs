@@ -27,7 +27,7 @@ pub fn everything(pins: &PinDir) -> anyhow::Result<bool> {
         found = true;
         interface(&pinned)?;
     }
-    for (program, _) in tracepoint::ALL {
+    for (program, _) in tracepoint::all() {
         let link = pins.tracepoint_link(program);
         found |= link.exists();
         remove_link(&link)?;

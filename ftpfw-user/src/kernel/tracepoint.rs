@@ -11,15 +11,25 @@ use ftpfw_common::abi::programs;
 
 use super::{Kernel, PinDir, rollback::Rollback};
 
-/// Programs, and what each is attached to: processes first, so that none is missed that listens.
-pub(super) const ALL: [(&str, &str); 4] = [
+/// A program, and the tracepoint that it is attached to.
+type Attachment = (&'static str, &'static str);
+
+/// Tell which processes are an FTP daemon's.
+pub(super) const PROCESSES: [Attachment; 3] = [
     (programs::FORKS, "sched_process_fork"),
     (programs::EXECS, "sched_process_exec"),
     (programs::EXITS, "sched_process_exit"),
-    (programs::SOCKETS, "inet_sock_set_state"),
 ];
 
-/// Attaches and pins all of them. Where a link of an earlier agent is pinned, the new one takes its
+/// Tell what becomes of connections and listeners.
+pub(super) const SOCKETS: [Attachment; 1] = [(programs::SOCKETS, "inet_sock_set_state")];
+
+/// All of them: processes first, so that none is missed that listens.
+pub(super) fn all() -> impl Iterator<Item = Attachment> {
+    PROCESSES.into_iter().chain(SOCKETS)
+}
+
+/// Attaches and pins some of them. Where a link of an earlier agent is pinned, the new one takes its
 /// place after it works: a link of a tracepoint cannot change its program, and both may see an event
 /// for a moment, which claims a tuple once all the same.
 ///
@@ -27,11 +37,12 @@ pub(super) const ALL: [(&str, &str); 4] = [
 ///
 /// When the kernel has no such tracepoint.
 pub(super) fn attach(
+    attachments: &[Attachment],
     kernel: &mut Kernel,
     pins: &PinDir,
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
-    for (name, tracepoint) in ALL {
+    for &(name, tracepoint) in attachments {
         let path = pins.tracepoint_link(name);
         if let Some(links) = path.parent() {
             fs::create_dir_all(links)
