@@ -47,6 +47,8 @@ pub static LISTENERS: HashMap<ListenerKey, Listener> = HashMap::with_max_entries
 #[map]
 pub static PROCESSES: HashMap<u32, u32> = HashMap::with_max_entries(PROCESS_COUNT, 0);
 #[map]
+pub static CGROUPS: HashMap<u64, u32> = HashMap::with_max_entries(DAEMON_COUNT, 0);
+#[map]
 pub static DAEMONS: HashMap<u32, u32> = HashMap::with_max_entries(DAEMON_COUNT, 0);
 #[map]
 pub static NICS: Array<u32> = Array::with_max_entries(1 << 16, 0);

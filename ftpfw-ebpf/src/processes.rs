@@ -1,13 +1,16 @@
 //! Which processes belong to an FTP daemon: those that descend from one that listens on a control port,
 //! as long as they run its program. What a super-server starts runs another one; the agent adds who
-//! holds a control connection.
+//! holds a control connection, and the control groups that are a daemon's service as a whole.
 
-use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::RawTracePointContext};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_cgroup_id},
+    programs::RawTracePointContext,
+};
 use ftpfw_common::abi::kernel::KernelLayout;
 
 use crate::{
     kernel::{KERNEL_LAYOUT, field},
-    maps::{DAEMONS, PROCESSES},
+    maps::{CGROUPS, DAEMONS, PROCESSES},
 };
 
 /// PID 1 listens for others (systemd's sockets): what descends from it is everybody.
@@ -19,9 +22,18 @@ pub fn current() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
+/// The daemon that the process under way belongs to: as one of its processes, or by its control group.
+#[inline(always)]
+pub fn daemon_of_current() -> Option<u32> {
+    daemon_of(current()).or_else(|| {
+        // SAFETY: the helper has no argument and no effect; one word is read.
+        unsafe { CGROUPS.get(bpf_get_current_cgroup_id()) }.copied()
+    })
+}
+
 /// The daemon that a process belongs to.
 #[inline(always)]
-pub fn daemon_of(process: u32) -> Option<u32> {
+fn daemon_of(process: u32) -> Option<u32> {
     // SAFETY: one word is read.
     unsafe { PROCESSES.get(process) }.copied()
 }

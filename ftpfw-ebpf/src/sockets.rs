@@ -133,7 +133,7 @@ fn listener_opened(change: &Change) {
         processes::serves(process, change.local_port);
     } else if bits & port::PROTECTED_TCP == 0 {
         return;
-    } else if let Some(daemon) = processes::daemon_of(process) {
+    } else if let Some(daemon) = processes::daemon_of_current() {
         listeners::opened(&change.listener(), daemon, now);
         detail.detail = 1;
     }

@@ -3,6 +3,7 @@
 //! Used by the integration tests in `tests/` and by `cargo xtask demo`. Everything here needs
 //! root, touches only namespaces of its own and removes them on every path.
 
+pub mod cgroup;
 pub mod client;
 pub mod container;
 pub mod control;

@@ -11,7 +11,7 @@ pub mod policy;
 pub mod values;
 
 /// Version of the layouts below; pinned next to the maps as the first field of [`policy::Settings`].
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Names of the maps, as pinned under the pin directory.
 pub mod maps {
@@ -38,6 +38,9 @@ pub mod maps {
     pub const LISTENERS: &str = "LISTENERS";
     /// `Hash<u32, u32>`: processes of FTP daemons, by their number, and of which daemon.
     pub const PROCESSES: &str = "PROCESSES";
+    /// `Hash<u64, u32>`: control groups that are an FTP daemon's service, by their id (the inode of their
+    /// directory in cgroup2), and of which daemon.
+    pub const CGROUPS: &str = "CGROUPS";
     /// `Hash<u32, u32>`: the daemon of a control port. One that is not there is the port's own.
     pub const DAEMONS: &str = "DAEMONS";
     /// `PerCpuArray<u32, u64>`: counters, indexed by [`crate::reason::Counter`].

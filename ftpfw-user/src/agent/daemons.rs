@@ -19,10 +19,13 @@ use ftpfw_common::{
 use procfs::process::Process;
 use tracing::{debug, error};
 
-use super::holders::{self, INIT};
+use super::{
+    holders::{self, INIT},
+    service,
+};
 use crate::kernel::{
     Maps, Wire, clock,
-    maps::{ListenerMap, NumberMap},
+    maps::{GroupMap, ListenerMap, NumberMap},
     ports::Ports,
 };
 
@@ -38,6 +41,7 @@ const GENERATIONS: usize = 4;
 /// The processes of FTP daemons.
 pub struct Daemons {
     processes: NumberMap,
+    groups: GroupMap,
     daemons: NumberMap,
     listeners: ListenerMap,
     ports: Ports,
@@ -64,6 +68,7 @@ impl Daemons {
     pub fn new(maps: &Maps, control: Vec<u16>) -> anyhow::Result<Self> {
         let mut daemons = Self {
             processes: maps.processes()?,
+            groups: maps.cgroups()?,
             daemons: maps.daemons()?,
             listeners: maps.listeners()?,
             ports: maps.ports()?,
@@ -83,6 +88,7 @@ impl Daemons {
     /// Finds the processes that listen on control ports, and what belongs to them.
     pub fn find(&mut self) {
         self.handed_on.clear();
+        let mut groups: HashMap<u64, u16> = HashMap::new();
         let mut inodes: HashMap<u64, u16> = HashMap::new();
         for socket in holders::sockets(&self.control).filter(holders::listens) {
             inodes.insert(socket.inode, socket.local_address.port());
@@ -100,6 +106,26 @@ impl Daemons {
                 self.note_daemon(port, first);
             }
             self.add_tree(process, first);
+            if let Some(service) = service::of(process) {
+                groups.insert(service.id, first);
+                service
+                    .processes
+                    .iter()
+                    .for_each(|&pid| self.add(pid, first));
+            }
+        }
+        self.note_groups(&groups);
+    }
+
+    fn note_groups(&mut self, groups: &HashMap<u64, u16>) {
+        let old: Vec<u64> = self.groups.keys().filter_map(Result::ok).collect();
+        for id in old.iter().filter(|id| !groups.contains_key(id)) {
+            // Already gone is as good.
+            let _gone = self.groups.remove(id);
+        }
+        for (&id, &daemon) in groups {
+            let noted = self.groups.insert(id, u32::from(daemon), 0);
+            self.complain(noted);
         }
     }
 
@@ -220,10 +246,9 @@ impl Daemons {
         self.complain(noted);
     }
 
-    /// Adds a process, its descendants that run the same program, and the rest of its service; all that
-    /// were added.
+    /// Adds a process and its descendants that run the same program; all that were added.
     fn add_tree(&mut self, root: &Process, daemon: u16) -> HashSet<i32> {
-        let (program, service) = (root.exe().ok(), holders::service(root));
+        let program = root.exe().ok();
         let mut known = HashSet::from([root.pid]);
         self.add(root.pid, daemon);
         for _ in 0..ROUNDS {
@@ -238,11 +263,7 @@ impl Daemons {
                     parent.is_ok_and(|parent| known.contains(&parent))
                         && process.exe().ok() == program
                 };
-                let in_service = || service.is_some() && holders::service(&process) == service;
-                if process.pid > INIT
-                    && !known.contains(&process.pid)
-                    && (is_child() || in_service())
-                {
+                if process.pid > INIT && !known.contains(&process.pid) && is_child() {
                     known.insert(process.pid);
                     self.add(process.pid, daemon);
                 }

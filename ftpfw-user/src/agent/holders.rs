@@ -101,13 +101,3 @@ pub fn program(pid: i32) -> Option<PathBuf> {
 pub fn parent(pid: i32) -> Option<i32> {
     Some(Process::new(pid).ok()?.stat().ok()?.ppid)
 }
-
-/// The control group of a service of systemd's that a process is in: all processes there are the
-/// service's. `None` for any other group.
-#[must_use]
-pub fn service(process: &Process) -> Option<String> {
-    let groups = process.cgroups().ok()?;
-    let unified = groups.into_iter().find(|group| group.hierarchy == 0)?;
-    let name = unified.pathname.rsplit('/').next()?;
-    (name.ends_with(".service") && !name.starts_with("user@")).then_some(unified.pathname)
-}

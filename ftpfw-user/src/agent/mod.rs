@@ -13,6 +13,7 @@ mod journal;
 pub(crate) mod lines;
 mod narrate;
 mod opener;
+mod service;
 mod sessions;
 mod stream;
 mod sweep;

@@ -43,6 +43,9 @@ pub type EntitledMap = BpfHashMap<MapData, Wire<EntitledKey>, Wire<Entitled>>;
 /// A map of numbers.
 pub type NumberMap = BpfHashMap<MapData, u32, u32>;
 
+/// The map of services.
+pub type GroupMap = BpfHashMap<MapData, u64, u32>;
+
 /// The map of flows.
 pub type FlowMap = BpfHashMap<MapData, Wire<FlowKey>, Wire<Flow>>;
 
@@ -56,7 +59,7 @@ pub struct Maps {
 }
 
 /// What is pinned: all that outlives an agent.
-pub(super) const PINNED: [&str; 16] = [
+pub(super) const PINNED: [&str; 17] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -67,6 +70,7 @@ pub(super) const PINNED: [&str; 16] = [
     abi::maps::ENTITLED,
     abi::maps::LISTENERS,
     abi::maps::PROCESSES,
+    abi::maps::CGROUPS,
     abi::maps::DAEMONS,
     abi::maps::COUNTERS,
     abi::maps::NICS,
@@ -76,7 +80,7 @@ pub(super) const PINNED: [&str; 16] = [
 ];
 
 /// What user space reads or writes.
-const OPENED: [&str; 15] = [
+const OPENED: [&str; 16] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -87,6 +91,7 @@ const OPENED: [&str; 15] = [
     abi::maps::ENTITLED,
     abi::maps::LISTENERS,
     abi::maps::PROCESSES,
+    abi::maps::CGROUPS,
     abi::maps::DAEMONS,
     abi::maps::COUNTERS,
     abi::maps::NICS,
@@ -285,6 +290,15 @@ impl Maps {
     /// As [`Self::armed`].
     pub fn processes(&self) -> anyhow::Result<NumberMap> {
         self.view(abi::maps::PROCESSES)
+    }
+
+    /// `CGROUPS`: services of FTP daemons.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn cgroups(&self) -> anyhow::Result<GroupMap> {
+        self.view(abi::maps::CGROUPS)
     }
 
     /// `DAEMONS`: daemons of control ports.

@@ -10,5 +10,6 @@ mod matrix;
 mod one_listener;
 mod others;
 mod policies;
+mod service;
 mod super_server;
 mod table;
