@@ -111,6 +111,17 @@ impl<'a> Control<'a> {
         Ok(self)
     }
 
+    /// Goes on in plain text (RFC 4217 §12.3).
+    ///
+    /// # Errors
+    /// When the server refuses, or does not end TLS.
+    pub fn clear(mut self) -> Result<Self> {
+        self.expect("CCC", 200)?;
+        let plain = self.stream.into_inner().into_plain()?;
+        self.stream = BufReader::new(Wire::Plain(plain));
+        Ok(self)
+    }
+
     /// The client's address of this connection.
     ///
     /// # Errors

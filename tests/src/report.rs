@@ -35,6 +35,8 @@ pub struct Session {
     pub user: Option<String>,
     /// What the session waits for.
     pub state: String,
+    /// Whether its bytes are encrypted.
+    pub tls: bool,
 }
 
 /// A line of `ftpfw events --json`.

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -48,15 +48,22 @@ impl Wire {
         }
     }
 
-    /// What is below, of a connection that is not encrypted.
+    /// What is below. TLS, if there is any, is closed from both ends, as CCC has it (RFC 4217 §12.3).
     ///
     /// # Errors
-    /// When it is.
+    /// When the other end says something else.
     pub fn into_plain(self) -> Result<TcpStream> {
-        match self {
-            Self::Plain(stream) => Ok(stream),
-            Self::Secret(_) => bail!("this connection is encrypted already"),
-        }
+        let mut stream = match self {
+            Self::Plain(stream) => return Ok(stream),
+            Self::Secret(stream) => stream,
+        };
+        stream.conn.send_close_notify();
+        stream.flush()?;
+        ensure!(
+            stream.read(&mut [0])? == 0,
+            "more came before the end of TLS"
+        );
+        Ok(stream.into_parts().1)
     }
 
     /// Reads to the end, which TLS has to announce.

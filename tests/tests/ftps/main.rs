@@ -5,6 +5,7 @@
 //! the loop as long as that.
 
 mod baseline;
+mod ccc;
 mod endurance;
 mod matrix;
 mod one_listener;
