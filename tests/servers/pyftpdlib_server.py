@@ -1,8 +1,12 @@
 """pyftpdlib with one user, who may read everything and write where the file system lets her.
 
 usage: python3 - HOST PORT ROOT LOW HIGH [explicit|implicit CERTIFICATE]
+
+With LISTEN_FDS in the environment it serves the socket that it was handed (sd_listen_fds(3)).
 """
 
+import os
+import socket
 import sys
 
 from pyftpdlib.authorizers import DummyAuthorizer
@@ -31,7 +35,11 @@ def main(host, port, root, low, high, tls=None, certificate=None):
     handler.authorizer.add_user("anonymous", "tests@example.net", root, perm="elradfmw")
     handler.passive_ports = range(int(low), int(high) + 1)
     handler.use_sendfile = False
-    FTPServer((host, int(port)), handler).serve_forever()
+    if os.environ.get("LISTEN_FDS"):
+        listener = socket.socket(fileno=3)
+    else:
+        listener = (host, int(port))
+    FTPServer(listener, handler).serve_forever()
 
 
 main(*sys.argv[1:])

@@ -4,6 +4,7 @@ mod embedded;
 mod proftpd;
 mod pureftpd;
 mod pyftpdlib;
+mod super_server;
 mod vsftpd;
 
 use std::fs::{self, File, Permissions};
@@ -37,6 +38,8 @@ pub enum Daemon {
     Vsftpd,
     /// The same, started by inetd for each connection.
     VsftpdOfInetd,
+    /// The same, started by systemd-socket-activate for each connection (`Accept=yes`).
+    VsftpdOfSystemd,
     /// `embedded-ftp-server` of this package, built on libunftp.
     Embedded,
     /// Debian's ProFTPD, only unpacked: a process for each session, forked.
@@ -45,11 +48,20 @@ pub enum Daemon {
     PureFtpd,
     /// pyftpdlib on Debian's Python: one process with all sessions.
     Pyftpdlib,
+    /// The same, handed its listener by systemd-socket-activate at the first connection (`Accept=no`).
+    PyftpdlibOfSystemd,
 }
 
 impl Daemon {
     /// Those that speak TLS.
     pub const WITH_TLS: [Self; 4] = [Self::Vsftpd, Self::Proftpd, Self::PureFtpd, Self::Pyftpdlib];
+
+    /// Those whose listener on the control port another program opens.
+    pub const OF_SUPER_SERVERS: [Self; 3] = [
+        Self::VsftpdOfInetd,
+        Self::VsftpdOfSystemd,
+        Self::PyftpdlibOfSystemd,
+    ];
 
     /// Debian builds Pure-FTPd without implicit TLS, and libunftp has no TLS here.
     #[must_use]
@@ -57,7 +69,8 @@ impl Daemon {
         match self {
             Self::Embedded => tls == Tls::Off,
             Self::PureFtpd => tls != Tls::Implicit,
-            Self::Vsftpd | Self::VsftpdOfInetd | Self::Proftpd | Self::Pyftpdlib => true,
+            Self::Vsftpd | Self::Proftpd | Self::Pyftpdlib => true,
+            Self::VsftpdOfInetd | Self::VsftpdOfSystemd | Self::PyftpdlibOfSystemd => true,
         }
     }
 
@@ -67,10 +80,12 @@ impl Daemon {
         match self {
             Self::Vsftpd => "vsftpd",
             Self::VsftpdOfInetd => "vsftpd of inetd",
+            Self::VsftpdOfSystemd => "vsftpd of systemd",
             Self::Embedded => "libunftp",
             Self::Proftpd => "proftpd",
             Self::PureFtpd => "pure-ftpd",
             Self::Pyftpdlib => "pyftpdlib",
+            Self::PyftpdlibOfSystemd => "pyftpdlib of systemd",
         }
     }
 }
@@ -200,11 +215,22 @@ impl FtpServer {
         };
         let mut command = match options.daemon {
             Daemon::Vsftpd => vsftpd::command(&place, options)?,
-            Daemon::VsftpdOfInetd => vsftpd::command_of_inetd(&place, options)?,
+            Daemon::VsftpdOfInetd => {
+                let daemon = vsftpd::command_for_one(&place, options)?;
+                super_server::inetd(&place, options, &daemon)?
+            }
+            Daemon::VsftpdOfSystemd => {
+                let daemon = vsftpd::command_for_one(&place, options)?;
+                super_server::systemd(&place, options, &daemon, true)?
+            }
             Daemon::Embedded => embedded::command(&place, options)?,
             Daemon::Proftpd => proftpd::command(&place, options)?,
             Daemon::PureFtpd => pureftpd::command(&place, options)?,
             Daemon::Pyftpdlib => pyftpdlib::command(&place, options)?,
+            Daemon::PyftpdlibOfSystemd => {
+                let daemon = pyftpdlib::command(&place, options)?;
+                super_server::systemd(&place, options, &daemon, false)?
+            }
         };
         let log = File::create(directory.path().join("log"))?;
         command

@@ -1,7 +1,6 @@
 //! Debian's vsftpd.
 
 use std::fs;
-use std::net::IpAddr;
 use std::process::Command;
 
 use anyhow::Result;
@@ -38,37 +37,14 @@ pub fn command(place: &Place<'_>, options: &Options) -> Result<Command> {
     Ok(command)
 }
 
-/// inetd, and the configuration with which it starts vsftpd: a socket as its standard input.
-pub fn command_of_inetd(place: &Place<'_>, options: &Options) -> Result<Command> {
-    let vsftpd = programs::find("vsftpd")?;
+/// For one connection, its standard input: started by a super-server.
+pub fn command_for_one(place: &Place<'_>, options: &Options) -> Result<Command> {
     let config = "listen=NO\nlisten_ipv6=NO\n".to_owned()
         + &common(place, options)?
         + &tls(place, options.tls)?;
-    let config = place.write("vsftpd.conf", config)?;
-    let (protocol, host) = match place.address {
-        IpAddr::V4(address) => ("tcp", address.to_string()),
-        IpAddr::V6(address) => ("tcp6", format!("[{address}]")),
-    };
-    let service = format!(
-        "{host}:{port} stream {protocol} nowait root {vsftpd} vsftpd {config}\n",
-        port = options.port,
-        vsftpd = vsftpd.display(),
-        config = config.display(),
-    );
-    let inetd = programs::find("inetd")?;
-    // vsftpd's libraries: inetd hands its environment on.
-    let mut command = programs::command(&vsftpd);
-    let libraries: Vec<_> = command
-        .get_envs()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-        .collect();
-    command = Command::new(inetd);
-    command.envs(libraries);
+    let mut command = programs::command(&programs::find("vsftpd")?);
+    command.arg(place.write("vsftpd.conf", config)?);
     command.env("OPENSSL_CONF", place.write("openssl.cnf", OPENSSL)?);
-    // -i: stays in the foreground; -R 0: takes any number of connections.
-    command
-        .args(["-i", "-R", "0"])
-        .arg(place.write("inetd.conf", service)?);
     Ok(command)
 }
 

@@ -44,6 +44,13 @@ const SERVERS: [Server; 4] = [
     },
 ];
 
+const SOCKET_ACTIVATE: Server = Server {
+    program: "systemd-socket-activate",
+    packages: &["systemd"],
+    reason: "hands listeners to FTP servers in the tests",
+    harmless: &["--version"],
+};
+
 const VSFTPD: Server = Server {
     program: "vsftpd",
     packages: &["vsftpd"],
@@ -70,6 +77,10 @@ pub fn unpack_vsftpd() -> Result<()> {
 /// When one cannot be downloaded or does not run afterwards.
 pub fn unpack_all() -> Result<()> {
     SERVERS.iter().try_for_each(Server::unpack)?;
+    // Where systemd runs it is there already.
+    if programs::find(SOCKET_ACTIVATE.program).is_err() {
+        SOCKET_ACTIVATE.unpack()?;
+    }
     install_pyftpdlib()
 }
 
@@ -111,7 +122,9 @@ fn install_pyftpdlib() -> Result<()> {
 
 impl Server {
     fn path(&self) -> PathBuf {
-        directory(self.program).join("usr/sbin").join(self.program)
+        let directories = ["usr/bin", "usr/sbin"].map(|bin| directory(self.program).join(bin));
+        let [bin, sbin] = directories.map(|directory| directory.join(self.program));
+        if bin.is_file() { bin } else { sbin }
     }
 
     fn unpack(&self) -> Result<()> {
