@@ -126,6 +126,10 @@ counted! {
         TuplesFull = "tuples-full",
         /// The map of sessions is full.
         SessionsFull = "sessions-full",
+        /// The client has as many sessions as one may have: this one is not followed.
+        SessionsPerClient = "sessions-per-client",
+        /// The client has as many armed tuples as one may have.
+        TuplesPerClient = "tuples-per-client",
         /// The map of listeners is full, or the listener is in it already.
         ListenersFull = "listeners-full",
     }

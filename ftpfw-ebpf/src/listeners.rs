@@ -49,7 +49,7 @@ pub fn opened(key: &ListenerKey, daemon: u32, now: u64) {
         session: 0,
         client: Address::UNSPECIFIED,
         daemon,
-        reserved: 0,
+        admitted: 0,
     };
     change_count(key.port, PortEntry::ONE_LISTENER);
     if LISTENERS
@@ -124,7 +124,8 @@ pub fn claim(tuple: &TupleKey, connection: &TupleKey, now: u64) {
         until: now,
         mode: Mode::Opaque as u8,
         forwarded: 0,
-        reserved: [0; 6],
+        admitted: 0,
+        reserved: 0,
     };
     // A full map costs the record of the transfer, not the transfer: its socket lets it through.
     let _ = CLAIMED.insert(connection, claimed, 0);

@@ -10,6 +10,7 @@
 
 mod atomic;
 mod checksum;
+mod clients;
 mod clock;
 mod commands;
 mod conclude;

@@ -7,6 +7,7 @@ use aya_ebpf::{
 };
 use ftpfw_common::{
     abi::{
+        clients,
         event::{Direction, EventHeader, PAYLOAD_CHUNK},
         keys::{EntitledKey, FlowKey, ListenerKey, PairKey, SessionKey, TupleKey},
         policy::Settings,
@@ -19,7 +20,7 @@ use ftpfw_common::{
 const PORT_COUNT: u32 = 1 << 16;
 /// The agent may load the maps with other sizes.
 const TUPLES: u32 = 1 << 16;
-const SESSION_COUNT: u32 = 1 << 14;
+const SESSION_COUNT: u32 = 1 << 16;
 const FLOW_COUNT: u32 = 1 << 16;
 const LISTENER_COUNT: u32 = 1 << 14;
 const PROCESS_COUNT: u32 = 1 << 15;
@@ -50,6 +51,8 @@ pub static PROCESSES: HashMap<u32, u32> = HashMap::with_max_entries(PROCESS_COUN
 pub static CGROUPS: HashMap<u64, u32> = HashMap::with_max_entries(DAEMON_COUNT, 0);
 #[map]
 pub static DAEMONS: HashMap<u32, u32> = HashMap::with_max_entries(DAEMON_COUNT, 0);
+#[map]
+pub static CLIENTS: Array<u64> = Array::with_max_entries(clients::PLACES, BPF_F_MMAPABLE);
 #[map]
 pub static NICS: Array<u32> = Array::with_max_entries(1 << 16, 0);
 #[map]

@@ -16,7 +16,9 @@ use ftpfw_common::{
 };
 
 use crate::{
-    atomic, clock, count,
+    atomic,
+    clients::{self, Counted},
+    clock, count,
     events::{self, Detail},
     listeners,
     maps::{self, LAST_SESSION, NEW_SESSION, OPAQUE, PORTS, SESSIONS},
@@ -38,6 +40,10 @@ pub struct Birth {
 /// Makes a session. `None` when the map is full, which is counted.
 #[inline(never)]
 pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
+    if !clients::may_have_more(&key.client, Counted::Sessions) {
+        count::add(Counter::Refused(Refusal::SessionsPerClient));
+        return None;
+    }
     let last = LAST_SESSION.get_ptr_mut(0)?;
     let stored = NEW_SESSION.get_ptr_mut(birth.direction as u32)?;
     let scratch = stored.cast::<Session>();
@@ -70,10 +76,13 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     let id = session.id;
     // SAFETY: as above; the borrow of the session is over.
     let stored = unsafe { &*stored };
+    // Before it appears: its end may be seen on another CPU at once.
+    clients::count_up(&key.client, Counted::Sessions);
     if SESSIONS
         .insert(key, stored, u64::from(BPF_NOEXIST))
         .is_err()
     {
+        clients::count_down(&key.client, Counted::Sessions);
         // Another CPU was first, or the map is full.
         let other = maps::session(key);
         if other.is_none() {
@@ -234,6 +243,7 @@ pub fn remove(session: &Session, key: &SessionKey, now: u64) {
     if SESSIONS.remove(key).is_err() {
         return;
     }
+    clients::count_down(&key.client, Counted::Sessions);
     if opaque {
         forget_opaque(key, session.daemon);
     }

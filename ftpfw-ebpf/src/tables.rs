@@ -15,7 +15,7 @@ use ftpfw_common::{
 use crate::{
     clock, listeners,
     lookup::{self, NO_SOCKET, TCP_LISTEN, TCP_NEW_SYN_RECV},
-    maps::{ARMED, CLAIMED, FLOWS, OPAQUE, PORTS, settings},
+    maps::{ARMED, CLAIMED, FLOWS, LISTENERS, OPAQUE, PORTS, settings},
     tuples,
 };
 
@@ -121,7 +121,9 @@ impl Tables for KernelTables {
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey) {
         let claims = claims_on_syn();
         let state = if claims { Flow::LIVE } else { Flow::HANDSHAKE };
-        note(flow, HANDSHAKE, state);
+        if may_note(key) {
+            note(flow, HANDSHAKE, state);
+        }
         if claims {
             claim(key, flow);
         }
@@ -141,6 +143,31 @@ impl Tables for KernelTables {
             remember(flow);
         }
     }
+}
+
+/// SYNs of one tuple or listener that are remembered as flows.
+const ADMITTED: u32 = 64;
+
+/// Whether a SYN may be remembered. One that the tuple's client sends from ever new ports pushes other
+/// flows out of `FLOWS`; the SYN passes all the same, and for a socket of this host that is enough.
+#[inline(always)]
+fn may_note(key: &TupleKey) -> bool {
+    // SAFETY: aligned and alive during the program; the counts need not be exact.
+    unsafe {
+        if let Some(tuple) = ARMED.get_ptr_mut(key) {
+            let admitted = (*tuple).admitted;
+            (*tuple).admitted = admitted.saturating_add(1);
+            return u32::from(admitted) < ADMITTED;
+        }
+        if let Some(listener) =
+            listeners::listens_for(key).and_then(|key| LISTENERS.get_ptr_mut(key))
+        {
+            let admitted = (*listener).admitted;
+            (*listener).admitted = admitted.saturating_add(1);
+            return admitted < ADMITTED;
+        }
+    }
+    true
 }
 
 /// The connection of a flow takes the tuple that let it in.

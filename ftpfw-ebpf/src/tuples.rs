@@ -14,16 +14,32 @@ use ftpfw_common::{
 };
 
 use crate::{
-    atomic, events,
+    atomic,
+    clients::{self, Counted},
+    events,
     maps::{ARMED, CLAIMED, LAST_ARMED, PORTS, settings},
 };
 
-/// Adds to, or with its negative takes from, the armed count of a passive tuple's port.
+/// Counts one tuple more, for its client and, if it is passive, for its port.
 #[inline(always)]
-fn count(key: &TupleKey, change: u64) {
-    if !key.is_passive() {
-        return;
+fn count_up(key: &TupleKey) {
+    clients::count_up(&key.client, Counted::Tuples);
+    if key.is_passive() {
+        count_at_port(key, PortEntry::ONE_ARMED);
     }
+}
+
+/// One less.
+#[inline(always)]
+fn count_down(key: &TupleKey) {
+    clients::count_down(&key.client, Counted::Tuples);
+    if key.is_passive() {
+        count_at_port(key, PortEntry::ONE_ARMED.wrapping_neg());
+    }
+}
+
+#[inline(always)]
+fn count_at_port(key: &TupleKey, change: u64) {
     if let Some(entry) = PORTS.get_ptr_mut(u32::from(key.server_port)) {
         // SAFETY: an aligned u64 of an array map, which user space too changes by atomics only.
         unsafe { atomic::add(entry.cast(), change) };
@@ -41,6 +57,9 @@ pub struct Owner {
 /// Arms a tuple, or gives one that is armed already a new deadline and session.
 #[inline(always)]
 pub fn arm(key: &TupleKey, owner: &Owner, now: u64) -> Result<(), Refusal> {
+    if !clients::may_have_more(&key.client, Counted::Tuples) && ARMED.get_ptr(key).is_none() {
+        return Err(Refusal::TuplesPerClient);
+    }
     let lifetime = settings().map_or(0, |settings| settings.tuple_lifetime);
     let tuple = Tuple {
         session: owner.session,
@@ -48,7 +67,8 @@ pub fn arm(key: &TupleKey, owner: &Owner, now: u64) -> Result<(), Refusal> {
         until: now + lifetime,
         mode: owner.mode as u8,
         forwarded: u8::from(!owner.local),
-        reserved: [0; 6],
+        admitted: 0,
+        reserved: 0,
     };
     if key.is_passive()
         && let Some(last) = LAST_ARMED.get_ptr_mut(u32::from(key.server_port))
@@ -57,11 +77,11 @@ pub fn arm(key: &TupleKey, owner: &Owner, now: u64) -> Result<(), Refusal> {
         // then ends at its deadline.
         unsafe { *last = *key };
     }
-    count(key, PortEntry::ONE_ARMED);
+    count_up(key);
     if ARMED.insert(key, tuple, u64::from(BPF_NOEXIST)).is_ok() {
         return Ok(());
     }
-    count(key, PortEntry::ONE_ARMED.wrapping_neg());
+    count_down(key);
     ARMED
         .insert(key, tuple, u64::from(BPF_EXIST))
         .map_err(|_| Refusal::TuplesFull)
@@ -80,7 +100,7 @@ pub fn withdraw(key: &TupleKey, session: u64) -> bool {
 pub fn remove(key: &TupleKey) -> bool {
     let removed = ARMED.remove(key).is_ok();
     if removed {
-        count(key, PortEntry::ONE_ARMED.wrapping_neg());
+        count_down(key);
     }
     removed
 }

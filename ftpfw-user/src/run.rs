@@ -55,7 +55,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         config.settings,
         &mut rollback,
     )?;
-    let agent = Agent::new(&kernel, &pins, config.settings, socket)?;
+    let agent = Agent::new(
+        &kernel,
+        &pins,
+        config.settings,
+        config.limits.log_lines,
+        socket,
+    )?;
     rollback.keep();
     announce(&config, &attached).await?;
     let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces);
@@ -102,6 +108,7 @@ fn load(config: &Config, pins: &PinDir) -> anyhow::Result<Kernel> {
         pin_dir: Some(pins.clone()),
         settings: config.settings,
         ports: config.ports.clone(),
+        sizes: config.limits.sizes,
         log_level: if debugging {
             MESSAGES_DEBUG
         } else {

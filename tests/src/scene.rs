@@ -90,11 +90,29 @@ impl<'a> Scene<'a> {
     /// # Errors
     /// As [`Scene::new`].
     pub fn around(lab: &'a Lab, server: Scripted<'a>, family: Family) -> Result<Self> {
+        Self::guarded(lab, server, family, &[])
+    }
+
+    /// Over IPv4, with these options of `ftpfw run`.
+    ///
+    /// # Errors
+    /// As [`Scene::new`].
+    pub fn with(lab: &'a Lab, options: &[&str]) -> Result<Self> {
+        let server = Scripted::start(&lab.server, Family::V4)?;
+        Self::guarded(lab, server, Family::V4, options)
+    }
+
+    fn guarded(
+        lab: &'a Lab,
+        server: Scripted<'a>,
+        family: Family,
+        options: &[&str],
+    ) -> Result<Self> {
         Ok(Self {
             data: server.listen(PORT)?,
             other: server.listen(OTHER)?,
             server,
-            firewall: Firewall::start(&lab.server, &[])?,
+            firewall: Firewall::start(&lab.server, options)?,
             lab,
             family,
         })

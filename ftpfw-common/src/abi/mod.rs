@@ -4,6 +4,7 @@
 //! addresses in network order. A change of any layout or meaning takes a new [`VERSION`]: an agent
 //! refuses pinned maps of another version (DESIGN §6).
 
+pub mod clients;
 pub mod event;
 pub mod kernel;
 pub mod keys;
@@ -43,6 +44,8 @@ pub mod maps {
     pub const CGROUPS: &str = "CGROUPS";
     /// `Hash<u32, u32>`: the daemon of a control port. One that is not there is the port's own.
     pub const DAEMONS: &str = "DAEMONS";
+    /// `Array<u32, u64>`, [`super::clients::PLACES`] entries, mmapable: [`super::clients::Count`].
+    pub const CLIENTS: &str = "CLIENTS";
     /// `PerCpuArray<u32, u64>`: counters, indexed by [`crate::reason::Counter`].
     pub const COUNTERS: &str = "COUNTERS";
     /// `Array<u32, Settings>`, one entry.

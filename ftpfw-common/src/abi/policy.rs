@@ -59,11 +59,17 @@ pub struct Settings {
     pub partial_checksums: u32,
     /// How data connections of opaque sessions are admitted: see [`ftps`].
     pub ftps: u32,
+    /// Sessions of one client at most.
+    pub sessions_per_client: u32,
+    /// Armed tuples of one client at most.
+    pub tuples_per_client: u32,
+    /// Decides where in `CLIENTS` a client is counted; the same as long as that map lives.
+    pub seed: u64,
 }
 
 impl Settings {
     /// The defaults of DESIGN: inline opener, 120 s for a tuple, FTPS by listeners; 120 s for a flow
-    /// that is closing (`nf_conntrack_tcp_timeout_fin_wait`).
+    /// that is closing (`nf_conntrack_tcp_timeout_fin_wait`); a quarter of the maps for one client.
     pub const DEFAULT: Self = Self {
         abi_version: super::VERSION,
         inline_opener: 1,
@@ -75,5 +81,8 @@ impl Settings {
         dry_run: 0,
         partial_checksums: 0,
         ftps: ftps::LISTENER,
+        sessions_per_client: 1 << 14,
+        tuples_per_client: 1 << 14,
+        seed: 0,
     };
 }

@@ -64,8 +64,10 @@ pub struct Tuple {
     /// 1: the daemon is behind this host, in a container: no socket of ours will tell that the
     /// connection is established.
     pub forwarded: u8,
+    /// `ARMED`: SYNs that it let through, about.
+    pub admitted: u16,
     /// Always 0.
-    pub reserved: [u8; 6],
+    pub reserved: u32,
 }
 
 /// What the filter knows of one local port: policy and armed count in one word. One lookup answers
@@ -141,8 +143,8 @@ pub struct Listener {
     pub client: Address,
     /// The daemon: the number of a control port.
     pub daemon: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// SYNs that it let through, about.
+    pub admitted: u32,
 }
 
 /// The opaque sessions of one client on one daemon.

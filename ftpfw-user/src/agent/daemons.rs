@@ -176,7 +176,7 @@ impl Daemons {
                 session: 0,
                 client: session.client,
                 daemon: session.server_port.into(),
-                reserved: 0,
+                admitted: 0,
             };
             self.ports.count_listener(address.port());
             if self

@@ -146,6 +146,19 @@ impl Happening {
         }
     }
 
+    /// Whether clients can make it happen as often as they like.
+    #[must_use]
+    pub const fn is_of_clients(&self) -> bool {
+        !matches!(
+            self,
+            Self::EventsLost { .. }
+                | Self::InterfaceGone { .. }
+                | Self::InterfaceAttached { .. }
+                | Self::InterfaceRenamed { .. }
+                | Self::InterfaceUnprotected { .. }
+        )
+    }
+
     /// How loud the log says it.
     #[must_use]
     pub const fn level(&self) -> Level {

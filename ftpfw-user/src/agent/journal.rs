@@ -9,7 +9,9 @@ use tracing::{Level, debug, error, info, warn};
 
 use super::{
     event::{Event, Happening},
-    lock, narrate,
+    lock,
+    log_limit::LogLimit,
+    narrate,
 };
 use crate::{
     kernel::clock::TimeOfDay,
@@ -25,8 +27,9 @@ const TEXT: usize = 4 << 20;
 const BATCH: usize = 500;
 
 /// The last 10,000 events, fewer if their text is long.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Journal {
+    log: LogLimit,
     kept: Mutex<Kept>,
     /// The number of the newest event; 0 before the first.
     newest: watch::Sender<u64>,
@@ -42,9 +45,28 @@ struct Kept {
 }
 
 impl Journal {
+    /// An empty one, which logs what `log` admits.
+    #[must_use]
+    pub fn new(log: LogLimit) -> Self {
+        Self {
+            log,
+            kept: Mutex::default(),
+            newest: watch::Sender::default(),
+        }
+    }
+
+    /// The limit of the log.
+    #[must_use]
+    pub const fn log_limit(&self) -> &LogLimit {
+        &self.log
+    }
+
     /// Logs and keeps what happened at `at`, ns of `CLOCK_MONOTONIC`.
     pub fn tell(&self, at: u64, event: Event) {
-        log(&event);
+        // What the agent tells of itself is never left out.
+        if !event.what.is_of_clients() || self.log.admits() {
+            log(&event);
+        }
         let newest = lock(&self.kept).keep(at, event);
         self.newest.send_replace(newest);
     }
@@ -215,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken_by_the_next_event() {
-        let journal = Journal::default();
+        let journal = Journal::new(LogLimit::new(1000));
         let soon = Duration::from_millis(1);
         journal.wait(0, soon).await;
         assert_eq!(journal.newer(0).newest, 0, "nothing happened");

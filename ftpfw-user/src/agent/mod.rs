@@ -11,6 +11,7 @@ mod holders;
 pub mod interfaces;
 mod journal;
 pub(crate) mod lines;
+mod log_limit;
 mod narrate;
 mod opener;
 mod service;
@@ -41,6 +42,7 @@ use follow::Follower;
 use foreign::Foreign;
 use interfaces::Interfaces;
 use journal::Journal;
+use log_limit::LogLimit;
 use opener::Opener;
 use stream::EventStream;
 
@@ -75,6 +77,7 @@ impl Shared {
             dry_run: self.settings.dry_run != 0,
             disagreements,
             contradictions,
+            log_left_out: self.journal.log_limit().left_out(),
         }
     }
 }
@@ -88,7 +91,7 @@ pub struct Agent {
 
 impl Agent {
     /// An agent for the programs in `kernel`, which knows the sessions that they follow already. To
-    /// be called inside the runtime.
+    /// be called inside the runtime. `log_lines`: how many lines a second events write to the log.
     ///
     /// # Errors
     ///
@@ -97,15 +100,16 @@ impl Agent {
         kernel: &Kernel,
         pins: &PinDir,
         settings: Settings,
+        log_lines: u32,
         socket: Socket,
     ) -> anyhow::Result<Self> {
         let tuples = kernel.maps().tuples()?;
         let opener = match settings.inline_opener {
-            0 => Some(Opener::new(settings.tuple_lifetime, &tuples.all()?)),
+            0 => Some(Opener::new(&settings, &tuples.all()?)),
             _ => None,
         };
         let foreign = Foreign::new(kernel.maps().ports()?);
-        let journal = Arc::new(Journal::default());
+        let journal = Arc::new(Journal::new(LogLimit::new(log_lines)));
         let control = kernel.maps().ports()?.control();
         let daemons = Daemons::new(kernel.maps(), control)?;
         let mut follower = Follower::new(Arc::clone(&journal), tuples, opener, foreign, daemons);

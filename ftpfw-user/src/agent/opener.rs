@@ -9,7 +9,7 @@ use ftpfw_common::{
     abi::{
         event::Cause,
         keys::{SessionKey, TupleKey},
-        policy::port as bits,
+        policy::{Settings, port as bits},
         values::{Mode, Tuple},
     },
     control::Conclusion,
@@ -30,14 +30,15 @@ struct Held {
 #[derive(Debug, Default)]
 pub struct Opener {
     lifetime: u64,
+    tuples_per_client: u32,
     held: HashMap<u64, Held>,
 }
 
 impl Opener {
-    /// An opener whose tuples live for `lifetime`, ns, and which answers for those that are `armed`
-    /// already: an earlier agent armed them.
+    /// An opener by these settings, which answers for the tuples that are `armed` already: an earlier
+    /// agent armed them.
     #[must_use]
-    pub fn new(lifetime: u64, armed: &[(TupleKey, Tuple)]) -> Self {
+    pub fn new(settings: &Settings, armed: &[(TupleKey, Tuple)]) -> Self {
         let mut held: HashMap<u64, Held> = HashMap::new();
         for (key, tuple) in armed {
             let held = held.entry(tuple.session).or_default();
@@ -47,7 +48,11 @@ impl Opener {
                 held.active = Some(key.client_port);
             }
         }
-        Self { lifetime, held }
+        Self {
+            lifetime: settings.tuple_lifetime,
+            tuples_per_client: settings.tuples_per_client,
+            held,
+        }
     }
 
     /// Does what `session` came to. Returns what happened; of a refusal without its line.
@@ -134,6 +139,11 @@ impl Opener {
             return Ok(vec![refused(Refusal::ForeignListener)]);
         }
         let mut done = self.withdraw(tuples, id, key, Cause::Replaced)?;
+        let (_, armed) = tuples.clients().get(key.client);
+        if armed >= self.tuples_per_client {
+            done.push(refused(Refusal::TuplesPerClient));
+            return Ok(done);
+        }
         let armed = tuples.arm(tuple(key, mode, port), owner, self.lifetime)?;
         if armed == Arming::Full {
             done.push(refused(Refusal::TuplesFull));

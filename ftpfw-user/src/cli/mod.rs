@@ -3,6 +3,7 @@
 //! [`crate::config`] turns the arguments of `run` into a resolved configuration.
 
 mod events;
+mod limits;
 mod replay;
 mod run;
 
@@ -11,6 +12,7 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use events::EventsArgs;
+pub use limits::LimitArgs;
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Place;
+use super::{LimitArgs, Place};
 use crate::config::{InterfaceArg, OpenPort, PassivePorts, PortRange};
 
 /// `ftpfw run`.
@@ -66,6 +66,9 @@ pub struct RunArgs {
     /// Which ftpfw.
     #[command(flatten)]
     pub place: Place,
+    /// What others can make it hold.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// `--mode`.

@@ -1,6 +1,7 @@
 //! What `ftpfw run` was asked to do, resolved: every value checked, every default filled in.
 
 mod interface;
+mod limits;
 mod passive;
 mod ports;
 
@@ -9,6 +10,7 @@ use std::{fmt, path::PathBuf};
 use ftpfw_common::abi::policy::{Settings, ftps};
 
 pub use interface::{Interface, InterfaceArg, InterfaceError};
+pub use limits::Limits;
 pub use passive::PassivePorts;
 pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
 
@@ -23,6 +25,8 @@ pub struct Config {
     pub ports: PortPolicy,
     /// What goes into the map `SETTINGS`.
     pub settings: Settings,
+    /// How much others can make it hold.
+    pub limits: Limits,
     /// Leave everything attached at the end.
     pub keep_attached: bool,
     /// Directory of pins.
@@ -85,6 +89,7 @@ impl Config {
             FtpsArg::Range => ftps::RANGE,
             FtpsArg::Deny => ftps::DENY,
         };
+        let limits = Limits::from(args.limits);
         Ok(Self {
             interfaces: interface::resolve(&args.interfaces, args.mode)?,
             ports,
@@ -92,8 +97,11 @@ impl Config {
                 inline_opener: u32::from(args.opener == OpenerArg::Inline),
                 dry_run: u32::from(args.dry_run),
                 ftps,
+                sessions_per_client: limits.sessions_per_client,
+                tuples_per_client: limits.tuples_per_client,
                 ..Settings::DEFAULT
             },
+            limits,
             keep_attached: args.keep_attached,
             pin_dir: args.place.pin_dir,
             socket: args.place.socket,

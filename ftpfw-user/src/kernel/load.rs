@@ -1,5 +1,7 @@
 //! Loading the eBPF object: maps made or adopted, policy filled in, programs verified.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
@@ -24,8 +26,45 @@ pub struct LoadOptions {
     pub settings: Settings,
     /// Goes into `PORTS`.
     pub ports: PortPolicy,
+    /// Entries of the maps that are made.
+    pub sizes: MapSizes,
     /// Most verbose messages that the programs send: 0 none, 1 error … 5 trace (aya-log's numbers).
     pub log_level: u8,
+}
+
+/// How much the maps hold. Adopted maps keep the sizes that they were made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSizes {
+    /// Control connections.
+    pub sessions: u32,
+    /// Armed tuples, and as many claimed ones.
+    pub tuples: u32,
+    /// Flows of no local socket.
+    pub flows: u32,
+}
+
+impl Default for MapSizes {
+    fn default() -> Self {
+        Self {
+            sessions: 1 << 16,
+            tuples: 1 << 16,
+            flows: 1 << 16,
+        }
+    }
+}
+
+impl MapSizes {
+    /// The maps that it decides about, and their sizes.
+    fn by_map(self) -> [(&'static str, u32); 6] {
+        [
+            (abi::maps::SESSIONS, self.sessions),
+            (abi::maps::OPAQUE, self.sessions),
+            (abi::maps::ENTITLED, self.sessions),
+            (abi::maps::ARMED, self.tuples),
+            (abi::maps::CLAIMED, self.tuples),
+            (abi::maps::FLOWS, self.flows),
+        ]
+    }
 }
 
 impl Default for LoadOptions {
@@ -35,6 +74,7 @@ impl Default for LoadOptions {
             pin_dir: None,
             settings: Settings::DEFAULT,
             ports: PortPolicy::default(),
+            sizes: MapSizes::default(),
             log_level: 0,
         }
     }
@@ -47,6 +87,8 @@ impl Default for LoadOptions {
 pub struct Kernel {
     object: Ebpf,
     maps: Maps,
+    /// [`Settings::seed`] of the maps.
+    seed: u64,
     /// The kernel is believed to have XDP frames of several buffers.
     frags: bool,
 }
@@ -63,12 +105,15 @@ impl Kernel {
         if let Some(pins) = &options.pin_dir {
             check_pinned(pins)?;
         }
+        let seed = options.pin_dir.as_ref().and_then(pinned_settings);
+        let seed = seed.map_or_else(new_seed, |settings| settings.seed);
         let mut object = parse(options)?;
         let maps = Maps::take(&mut object)?;
         maps.ports()?.set_policy(&options.ports.table());
         let kernel = Self {
             object,
             maps,
+            seed,
             frags: true,
         };
         kernel.set_settings(options.settings)?;
@@ -81,12 +126,16 @@ impl Kernel {
         &self.maps
     }
 
-    /// Replaces the policy in `SETTINGS`.
+    /// Replaces the policy in `SETTINGS`, all but the seed.
     ///
     /// # Errors
     ///
     /// Those of the map.
     pub fn set_settings(&self, settings: Settings) -> anyhow::Result<()> {
+        let settings = Settings {
+            seed: self.seed,
+            ..settings
+        };
         Ok(self.maps.settings()?.set(0, Wire(settings), 0)?)
     }
 
@@ -183,6 +232,9 @@ fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
     loader.override_global(aya_log::LEVEL, &options.log_level, false);
     let layout = Wire(btf::kernel_layout()?);
     loader.override_global(LAYOUT, &layout, true);
+    for (name, size) in options.sizes.by_map() {
+        loader.map_max_entries(name, size);
+    }
     if let Some(pins) = &options.pin_dir {
         for name in super::maps::PINNED {
             loader.map_pin_path(name, pins.map(name));
@@ -197,7 +249,7 @@ fn check_pinned(pins: &PinDir) -> anyhow::Result<()> {
     if !pins.in_use() {
         return Ok(());
     }
-    let found = pinned_version(pins).unwrap_or(0);
+    let found = pinned_settings(pins).map_or(0, |settings| settings.abi_version);
     match found {
         abi::VERSION => Ok(()),
         0 if !pins.has_links() => detach::maps(pins),
@@ -211,11 +263,18 @@ fn check_pinned(pins: &PinDir) -> anyhow::Result<()> {
     }
 }
 
-/// The ABI version in the pinned settings; `None` if not even they can be read.
-fn pinned_version(pins: &PinDir) -> Option<u32> {
-    let map = Map::from_map_data(MapData::from_pin(pins.map(abi::maps::SETTINGS)).ok()?).ok()?;
-    let settings: Array<MapData, Wire<Settings>> = map.try_into().ok()?;
-    Some(settings.get(&0, 0).ok()?.0.abi_version)
+/// The settings that are pinned; `None` if not even they can be read. Another version's may be shorter or
+/// longer: only their first field, the version, is then right.
+fn pinned_settings(pins: &PinDir) -> Option<Settings> {
+    let map = MapData::from_pin(pins.map(abi::maps::SETTINGS)).ok()?;
+    let settings: Array<MapData, Wire<Settings>> = Map::from_map_data(map).ok()?.try_into().ok()?;
+    Some(settings.get(&0, 0).ok()?.0)
+}
+
+/// Nobody outside knows it, so nobody can choose addresses that share their places in `CLIENTS`: the
+/// standard library takes it from the system's random numbers.
+fn new_seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {

@@ -21,6 +21,7 @@ use zerocopy::FromBytes as _;
 
 use super::{
     Wire,
+    clients::Clients,
     nics::Nics,
     pins::PinDir,
     ports::Ports,
@@ -59,7 +60,7 @@ pub struct Maps {
 }
 
 /// What is pinned: all that outlives an agent.
-pub(super) const PINNED: [&str; 17] = [
+pub(super) const PINNED: [&str; 18] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -71,6 +72,7 @@ pub(super) const PINNED: [&str; 17] = [
     abi::maps::LISTENERS,
     abi::maps::PROCESSES,
     abi::maps::CGROUPS,
+    abi::maps::CLIENTS,
     abi::maps::DAEMONS,
     abi::maps::COUNTERS,
     abi::maps::NICS,
@@ -80,7 +82,7 @@ pub(super) const PINNED: [&str; 17] = [
 ];
 
 /// What user space reads or writes.
-const OPENED: [&str; 16] = [
+const OPENED: [&str; 17] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -92,6 +94,7 @@ const OPENED: [&str; 16] = [
     abi::maps::LISTENERS,
     abi::maps::PROCESSES,
     abi::maps::CGROUPS,
+    abi::maps::CLIENTS,
     abi::maps::DAEMONS,
     abi::maps::COUNTERS,
     abi::maps::NICS,
@@ -173,6 +176,7 @@ impl Maps {
             self.armed()?,
             self.view(abi::maps::LAST_ARMED)?,
             self.ports()?,
+            self.clients()?,
         ))
     }
 
@@ -183,6 +187,16 @@ impl Maps {
     /// As [`Ports::new`].
     pub fn ports(&self) -> anyhow::Result<Ports> {
         Ports::new(self.by_name[abi::maps::PORTS].fd())
+    }
+
+    /// `CLIENTS`, mapped into memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Clients::new`].
+    pub fn clients(&self) -> anyhow::Result<Clients> {
+        let Wire(settings) = self.settings()?.get(&0, 0)?;
+        Clients::new(self.by_name[abi::maps::CLIENTS].fd(), settings.seed)
     }
 
     /// `SETTINGS`.

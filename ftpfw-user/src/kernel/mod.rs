@@ -2,6 +2,7 @@
 
 pub mod attach;
 mod btf;
+pub mod clients;
 pub mod clock;
 pub mod detach;
 mod link;
@@ -21,7 +22,7 @@ mod xdp;
 
 mod load;
 
-pub use load::{Kernel, LoadOptions};
+pub use load::{Kernel, LoadOptions, MapSizes};
 pub use maps::{Counters, Maps};
 pub use pins::PinDir;
 pub use wire::Wire;

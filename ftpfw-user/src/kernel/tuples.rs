@@ -8,7 +8,7 @@ use ftpfw_common::abi::{
     values::{Mode, Tuple},
 };
 
-use super::{Wire, clock, maps::ITERATION_LIMIT, ports::Ports};
+use super::{Wire, clients::Clients, clock, maps::ITERATION_LIMIT, ports::Ports};
 
 /// Only insert: the key must be new.
 const BPF_NOEXIST: u64 = 1;
@@ -64,6 +64,7 @@ pub struct Tuples {
     armed: TupleMap,
     last_armed: Array<MapData, Wire<TupleKey>>,
     ports: Ports,
+    clients: Clients,
     /// Ports whose count is too high, by how much, and how often that was seen.
     off: collections::HashMap<u16, (u32, u32)>,
 }
@@ -81,11 +82,13 @@ impl Tuples {
         armed: TupleMap,
         last_armed: Array<MapData, Wire<TupleKey>>,
         ports: Ports,
+        clients: Clients,
     ) -> Self {
         Self {
             armed,
             last_armed,
             ports,
+            clients,
             off: collections::HashMap::new(),
         }
     }
@@ -94,6 +97,12 @@ impl Tuples {
     #[must_use]
     pub const fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// How many sessions and tuples each client has.
+    #[must_use]
+    pub const fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// Arms `key` for `lifetime` ns from now.
@@ -110,7 +119,8 @@ impl Tuples {
             until,
             mode: owner.mode as u8,
             forwarded: u8::from(owner.forwarded),
-            reserved: [0; 6],
+            admitted: 0,
+            reserved: 0,
         };
         if key.is_passive() {
             // So that the programs withdraw it when the listener on that port closes.
@@ -122,12 +132,10 @@ impl Tuples {
 
     fn insert(&mut self, key: TupleKey, tuple: Tuple) -> Result<Arming, MapError> {
         loop {
-            if key.is_passive() {
-                self.ports.count_up(key.server_port);
-            }
+            self.count_up(&key);
             let inserted = self.armed.insert(Wire(key), Wire(tuple), BPF_NOEXIST);
-            if inserted.is_err() && key.is_passive() {
-                self.ports.count_down(key.server_port);
+            if inserted.is_err() {
+                self.count_down(&key);
             }
             match inserted {
                 Ok(()) => return Ok(Arming::New),
@@ -143,6 +151,20 @@ impl Tuples {
         }
     }
 
+    fn count_up(&self, key: &TupleKey) {
+        self.clients.count_up(key.client);
+        if key.is_passive() {
+            self.ports.count_up(key.server_port);
+        }
+    }
+
+    fn count_down(&self, key: &TupleKey) {
+        self.clients.count_down(key.client);
+        if key.is_passive() {
+            self.ports.count_down(key.server_port);
+        }
+    }
+
     /// Removes `key`. Whether it was there: if not, the kernel removed it first and counted.
     ///
     /// # Errors
@@ -151,9 +173,7 @@ impl Tuples {
     pub fn withdraw(&mut self, key: &TupleKey) -> Result<bool, MapError> {
         match self.armed.remove(&Wire(*key)) {
             Ok(()) => {
-                if key.is_passive() {
-                    self.ports.count_down(key.server_port);
-                }
+                self.count_down(key);
                 Ok(true)
             }
             Err(error) if is_missing(&error) => Ok(false),
@@ -186,17 +206,21 @@ impl Tuples {
 
     /// Looks for ports whose count is above the number of their tuples, and takes the difference away
     /// once it was the same for [`LOOKS`] calls in a row: an agent died between counting a tuple and
-    /// arming it. Returns these ports.
+    /// arming it. Returns these ports. The counts of clients are mended in the same way.
     ///
     /// # Errors
     ///
     /// Those of the map.
     pub fn mend_counts(&mut self) -> Result<Vec<u16>, MapError> {
+        let all = self.all()?;
         let mut armed = [0; 1 << 16].to_vec();
-        for (key, _) in self.all()? {
-            if key.is_passive() {
-                armed[usize::from(key.server_port)] += 1;
-            }
+        for (key, _) in all.iter().filter(|(key, _)| key.is_passive()) {
+            armed[usize::from(key.server_port)] += 1;
+        }
+        let clients = all.iter().map(|(key, _)| key.client);
+        let wrong = self.clients.mend(clients, LOOKS);
+        if wrong > 0 {
+            tracing::warn!("{wrong} counts of armed tuples of clients were too high");
         }
         let mut seen = collections::HashMap::new();
         let mut mended = Vec::new();

@@ -149,6 +149,8 @@ pub struct AgentRow {
     pub disagreements: u64,
     /// How often a client sent control bytes again, and others than the first time.
     pub contradictions: u64,
+    /// Events that the log had no room for (`--max-log-lines`).
+    pub log_left_out: u64,
 }
 
 #[cfg(test)]

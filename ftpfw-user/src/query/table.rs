@@ -180,6 +180,9 @@ pub fn status(status: &Status) -> String {
             if agent.contradictions > 0 {
                 line("contradictions", agent.contradictions.to_string());
             }
+            if agent.log_left_out > 0 {
+                line("not in the log", format!("{} events", agent.log_left_out));
+            }
         }
     }
     for interface in &status.interfaces {

@@ -66,7 +66,8 @@ impl World {
             until: self.now.saturating_add(Settings::DEFAULT.tuple_lifetime),
             mode: mode as u8,
             forwarded: 0,
-            reserved: [0; 6],
+            admitted: 0,
+            reserved: 0,
         };
         if self.armed.insert(key, tuple).is_none() {
             self.count(&key, PortEntry::ONE_ARMED);

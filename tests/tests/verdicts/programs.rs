@@ -13,7 +13,7 @@ use ftpfw_common::{
 use ftpfw_tests::packets::{ACKNOWLEDGED, ETHERNET, IPV4, IPV6};
 use ftpfw_user::kernel::{
     Kernel, LoadOptions, Wire, clock,
-    maps::{CounterMap, FlowMap},
+    maps::{CounterMap, FlowMap, ListenerMap},
     pins::AttachedMode,
     tuples::{Owner, TupleMap, Tuples},
 };
@@ -22,6 +22,8 @@ use crate::{setup::Setup, world::World};
 
 /// What a test run takes into one buffer, bytes: a page, less the kernel's own head- and tailroom.
 pub const ONE_BUFFER: usize = 3400;
+/// Runs that surely do not use up a tuple: it remembers 64 SYNs.
+const RUNS: u32 = 32;
 /// How long what lives shall live, ns: longer than any test takes.
 const LONG: u64 = 3600 * 1_000_000_000;
 
@@ -59,6 +61,8 @@ pub struct Bench {
     flows: FlowMap,
     tuples: Tuples,
     armed: TupleMap,
+    listeners: ListenerMap,
+    runs: u32,
 }
 
 impl Bench {
@@ -84,6 +88,8 @@ impl Bench {
             flows: kernel.maps().flows()?,
             tuples: kernel.maps().tuples()?,
             armed: kernel.maps().armed()?,
+            listeners: kernel.maps().listeners()?,
+            runs: 0,
             kernel,
         };
         bench.reset(world)?;
@@ -135,11 +141,10 @@ impl Bench {
             entitled.insert(Wire(key), Wire(value), 0)?;
             opaque.insert(Wire(pair), 1, 0)?;
         }
-        let mut listeners = self.kernel.maps().listeners()?;
         for (key, value) in world.listeners() {
-            if listeners.get(&Wire(key), 0).is_err() {
+            if self.listeners.get(&Wire(key), 0).is_err() {
                 self.tuples.ports().count_listener(key.port as u16);
-                listeners.insert(Wire(key), Wire(value), 0)?;
+                self.listeners.insert(Wire(key), Wire(value), 0)?;
             }
         }
         Ok(())
@@ -152,6 +157,10 @@ impl Bench {
         // attach it where frames may have more, and the network stack joins them.
         if self.program == Program::IngressLinear && frame.len() > ONE_BUFFER {
             return Ok(None);
+        }
+        self.runs += 1;
+        if self.runs.is_multiple_of(RUNS) {
+            self.forget_admitted()?;
         }
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -170,6 +179,23 @@ impl Bench {
             Err(error) if self.refuses(frame, &error) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{:?}", self.program)),
         }
+    }
+
+    /// Of each tuple and listener only some SYNs are remembered as flows, and a table has more.
+    fn forget_admitted(&mut self) -> Result<()> {
+        for (key, mut tuple) in self.armed.iter().collect::<Result<Vec<_>, _>>()? {
+            if tuple.0.admitted > 0 {
+                tuple.0.admitted = 0;
+                self.armed.insert(key, tuple, 0)?;
+            }
+        }
+        for (key, mut listener) in self.listeners.iter().collect::<Result<Vec<_>, _>>()? {
+            if listener.0.admitted > 0 {
+                listener.0.admitted = 0;
+                self.listeners.insert(key, listener, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the kernel has no such test run of a TC program: with a frame of several buffers (Linux

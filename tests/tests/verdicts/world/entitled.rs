@@ -37,7 +37,7 @@ impl World {
                     session: 0,
                     client,
                     daemon,
-                    reserved: 0,
+                    admitted: 0,
                 };
                 (key, value)
             };
