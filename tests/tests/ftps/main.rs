@@ -8,6 +8,7 @@ mod baseline;
 mod ccc;
 mod endurance;
 mod matrix;
+mod narrow;
 mod one_listener;
 mod others;
 mod policies;
