@@ -143,6 +143,28 @@ fn a_small_map_refuses_the_new_and_keeps_the_old() -> Result<()> {
 }
 
 #[test]
+fn adopted_maps_keep_their_sizes_and_it_is_said() -> Result<()> {
+    let lab = Lab::new()?;
+    let options = ["--max-tuples", "2", "--max-tuples-per-client", "1"];
+    let mut scene = Scene::with(&lab, &[&options[..], &["--keep-attached"]].concat())?;
+    let mut talk = scene.logged_in()?;
+    negotiate(&mut talk, PORT)?;
+    scene.firewall.take_over(&["--max-tuples", "3"])?;
+    let said = "ARMED keeps room for 2 entries, not 3, until `ftpfw detach`";
+    ensure!(
+        scene.firewall.log().contains(said),
+        "{}",
+        scene.firewall.log()
+    );
+    // Clients are counted where they were counted before: the limit for one is new, of 3 a quarter, 1.
+    let mut second = scene.logged_in()?;
+    negotiate(&mut second, OTHER)?;
+    wait_for_refusals(&scene, "tuples-per-client", 1)?;
+    scene.closed(OTHER, "not-armed")?;
+    scene.open(PORT)
+}
+
+#[test]
 fn lines_of_the_log() -> Result<()> {
     const SESSIONS: usize = 20;
     let lab = Lab::new()?;

@@ -109,6 +109,7 @@ impl Kernel {
         let seed = seed.map_or_else(new_seed, |settings| settings.seed);
         let mut object = parse(options)?;
         let maps = Maps::take(&mut object)?;
+        warn_of_sizes(&maps, options.sizes)?;
         maps.ports()?.set_policy(&options.ports.table());
         let kernel = Self {
             object,
@@ -254,13 +255,31 @@ fn check_pinned(pins: &PinDir) -> anyhow::Result<()> {
         abi::VERSION => Ok(()),
         0 if !pins.has_links() => detach::maps(pins),
         _ => bail!(
-            "{} holds maps of another ftpfw (version {found} of the layout, this is {}): \
+            "{} holds maps of another ftpfw (version {} of the layout, this is {}): \
              remove them with `ftpfw detach --pin-dir {}`, then run again",
             pins.path().display(),
+            if found == 0 {
+                "unknown".to_owned()
+            } else {
+                found.to_string()
+            },
             abi::VERSION,
             pins.path().display(),
         ),
     }
+}
+
+/// A map that was adopted has the size that it was made with.
+fn warn_of_sizes(maps: &Maps, sizes: MapSizes) -> anyhow::Result<()> {
+    for (name, wanted) in sizes.by_map() {
+        let size = maps.size(name)?;
+        if size != wanted {
+            tracing::warn!(
+                "{name} keeps room for {size} entries, not {wanted}, until `ftpfw detach`"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The settings that are pinned; `None` if not even they can be read. Another version's may be shorter or

@@ -148,6 +148,17 @@ impl Maps {
         V::try_from(map).with_context(|| format!("map {name} has another layout than this ftpfw"))
     }
 
+    /// How many entries a map has room for.
+    ///
+    /// # Errors
+    ///
+    /// When the map is not open, or the kernel does not tell.
+    pub fn size(&self, name: &str) -> anyhow::Result<u32> {
+        let map = self.by_name.get(name);
+        let map = map.with_context(|| format!("map {name} is not open"))?;
+        Ok(map.info()?.max_entries())
+    }
+
     /// `ARMED`, for reading.
     ///
     /// # Errors
