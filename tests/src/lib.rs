@@ -3,11 +3,13 @@
 //! Used by the integration tests in `tests/` and by `cargo xtask demo`. Everything here needs
 //! root, touches only namespaces of its own and removes them on every path.
 
+pub mod armed;
 pub mod cgroup;
 pub mod client;
 pub mod container;
 pub mod control;
 pub mod firewall;
+pub mod generator;
 pub mod ghost;
 pub mod haunt;
 pub mod lab;

@@ -4,6 +4,7 @@
 //! addresses in network order. A change of any layout or meaning takes a new [`VERSION`]: an agent
 //! refuses pinned maps of another version (DESIGN §6).
 
+pub mod bench;
 pub mod clients;
 pub mod event;
 pub mod kernel;

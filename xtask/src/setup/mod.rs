@@ -54,6 +54,16 @@ const CONNTRACK: [Program; 2] = [
     ),
 ];
 
+/// Other peers, and what a veth needs for them.
+const PEERS: [Program; 2] = [
+    (
+        "xdp-filter",
+        "xdp-tools",
+        "a firewall that ftpfw is measured against",
+    ),
+    ("ethtool", "ethtool", "prepares cables for benchmarks"),
+];
+
 /// All that building and testing need.
 ///
 /// # Errors
@@ -68,6 +78,15 @@ pub fn everything() -> Result<()> {
     kernel::mount()?;
     println!("setup: everything is there");
     Ok(())
+}
+
+/// What ftpfw is measured against.
+///
+/// # Errors
+/// As [`everything`].
+pub fn peers() -> Result<()> {
+    system_programs(&CONNTRACK)?;
+    system_programs(&PEERS)
 }
 
 /// What building the product needs.

@@ -1,0 +1,19 @@
+//! What `cargo xtask bench` tells its generator of traffic.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Map `TRAFFIC` of the benchmarks' object, one entry. Numbers are in host byte order.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Traffic {
+    /// Index of the interface that the frames leave by, in the namespace of who runs the generator.
+    pub interface: u32,
+    /// Destination ports begin here.
+    pub first_port: u32,
+    /// So many destination ports, evenly used; at most 65,536.
+    pub ports: u32,
+    /// 1: TCP; 0: UDP without a checksum.
+    pub is_tcp: u32,
+}

@@ -1,0 +1,178 @@
+//! Packets at the kernel's full rate: frames that an XDP program varies and sends, run by
+//! BPF_PROG_TEST_RUN (`ftpfw-ebpf/src/bin/bench.rs`). Whatever takes them works on the same CPU.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use aya::maps::{Array, MapData, PerCpuArray, PerCpuValues};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use ftpfw_common::abi::bench::Traffic;
+
+use crate::ghost::{Segment, with_checksum};
+use crate::netns::Netns;
+use crate::packets;
+use crate::programs;
+
+/// Frames between two looks of the receiver at its queue, which holds 256.
+const BATCH: u32 = 64;
+
+/// The network that the senders are in: 65,536 addresses.
+const SENDERS: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 0);
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// TCP's flags, as tcpdump writes them; `None` for UDP.
+    pub flags: Option<&'static str>,
+    /// Destination ports.
+    pub ports: RangeInclusive<u16>,
+}
+
+/// The generator, and what drops packets without a look.
+pub struct Generator {
+    object: Ebpf,
+    /// A [`Traffic`], field by field.
+    traffic: Array<MapData, [u32; 4]>,
+    dropped: PerCpuArray<MapData, u64>,
+}
+
+impl std::fmt::Debug for Generator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generator").finish_non_exhaustive()
+    }
+}
+
+impl Generator {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// When it has not been built, or the kernel refuses it.
+    pub fn load() -> Result<Self> {
+        let path = object()?;
+        let mut object = Ebpf::load_file(&path).with_context(|| path.display().to_string())?;
+        for name in ["generate", "drop"] {
+            xdp(&mut object, name)?.load()?;
+        }
+        let map = |object: &mut Ebpf, name: &str| {
+            let map = object.take_map(name);
+            map.with_context(|| format!("the object has no map {name}"))
+        };
+        let traffic = map(&mut object, "TRAFFIC")?.try_into()?;
+        let dropped = map(&mut object, "DROPPED")?.try_into()?;
+        let mut random: PerCpuArray<_, u64> = map(&mut object, "RANDOM")?.try_into()?;
+        let seeds = (0..aya::util::nr_cpus().map_err(|(_, error)| error)? as u64)
+            .map(|cpu| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(cpu + 1));
+        random.set(0, PerCpuValues::try_from(seeds.collect::<Vec<_>>())?, 0)?;
+        Ok(Self {
+            object,
+            traffic,
+            dropped,
+        })
+    }
+
+    /// Attaches what drops everything to `eth0` of a namespace, in the driver, until this is dropped.
+    ///
+    /// # Errors
+    /// When the driver refuses.
+    pub fn attach_drop(&mut self, netns: &Netns) -> Result<()> {
+        let program = xdp(&mut self.object, "drop")?;
+        netns.run(|| program.attach("eth0", XdpMode::Driver))??;
+        Ok(())
+    }
+
+    /// Packets that it has dropped.
+    ///
+    /// # Errors
+    /// Those of the map.
+    pub fn dropped(&self) -> Result<u64> {
+        Ok(self.dropped.get(&0, 0)?.iter().sum())
+    }
+
+    /// Sends `count` frames to `to` from interface `interface` of `from`; the time for one, all work
+    /// that the receiver did on this CPU included.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn send(
+        &mut self,
+        from: &Netns,
+        interface: u32,
+        to: Ipv4Addr,
+        load: &Load,
+        count: u32,
+    ) -> Result<Duration> {
+        let traffic = Traffic {
+            interface,
+            first_port: u32::from(*load.ports.start()),
+            ports: u32::from(*load.ports.end()) - u32::from(*load.ports.start()) + 1,
+            is_tcp: u32::from(load.flags.is_some()),
+        };
+        let Traffic {
+            interface,
+            first_port,
+            ports,
+            is_tcp,
+        } = traffic;
+        self.traffic
+            .set(0, [interface, first_port, ports, is_tcp], 0)?;
+        let frame = frame(to, load);
+        let program = xdp(&mut self.object, "generate")?;
+        let options = || TestRunOptions {
+            data_in: Some(&frame),
+            repeat: count,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::new()
+        };
+        let result = from.run(|| program.test_run(options()))??;
+        Ok(result.duration)
+    }
+}
+
+/// The frame before it is varied: what will vary is 0, and the checksums are right for that.
+fn frame(to: Ipv4Addr, load: &Load) -> Vec<u8> {
+    const UDP_CHECKSUM: usize = packets::ETHERNET + packets::IPV4 + 6;
+    let (from, to) = (SocketAddr::from((SENDERS, 0)), SocketAddr::from((to, 0)));
+    let mut frame = match load.flags {
+        Some(flags) => Segment {
+            flags,
+            sequence: 0,
+            acknowledgment: u32::from(flags.contains('A')),
+            window: u16::MAX,
+            options: b"",
+            payload: b"",
+        }
+        .frame(from, to),
+        None => with_checksum(packets::with_u16(
+            packets::udp(from, to, &[0; 12]),
+            UDP_CHECKSUM,
+            0,
+        )),
+    };
+    // The least that Ethernet sends, without the checksum.
+    frame.resize(frame.len().max(60), 0);
+    frame
+}
+
+fn xdp<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = object.program_mut(name);
+    let program = program.with_context(|| format!("the object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+/// Beside the object that is built into ftpfw.
+fn object() -> Result<PathBuf> {
+    let target = if cfg!(target_endian = "big") {
+        "bpfeb-unknown-none"
+    } else {
+        "bpfel-unknown-none"
+    };
+    let directory = programs::target_directory().context("there is a target directory")?;
+    Ok(directory
+        .join("ebpf")
+        .join(target)
+        .join("release/ftpfw-bench"))
+}
