@@ -4,7 +4,7 @@ use std::{collections::HashMap, os::fd::AsFd as _};
 
 use anyhow::Context as _;
 use aya::{
-    Ebpf,
+    Ebpf, Pod,
     maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use ftpfw_common::{
@@ -21,6 +21,7 @@ use zerocopy::FromBytes as _;
 
 use super::{
     Wire,
+    batch::Entries,
     nics::Nics,
     pins::PinDir,
     ports::Ports,
@@ -31,6 +32,9 @@ use super::{
 /// beginning again and again ends here.
 pub(super) const ITERATION_LIMIT: usize = 1 << 20;
 
+/// The entries of a map of tuples.
+pub type TupleEntries = Entries<Wire<TupleKey>, Wire<Tuple>>;
+
 /// A session is copied out of its map as bytes: its atomics make it no plain value.
 type SessionBytes = [u8; size_of::<Session>()];
 
@@ -39,6 +43,9 @@ pub type ListenerMap = BpfHashMap<MapData, Wire<ListenerKey>, Wire<Listener>>;
 
 /// The map of who has opaque sessions.
 pub type EntitledMap = BpfHashMap<MapData, Wire<EntitledKey>, Wire<Entitled>>;
+
+/// The map of how many opaque sessions a client has.
+pub type OpaqueMap = BpfHashMap<MapData, Wire<PairKey>, u64>;
 
 /// A map of numbers.
 pub type NumberMap = BpfHashMap<MapData, u32, u32>;
@@ -198,20 +205,61 @@ impl Maps {
         self.view(abi::maps::EVENTS)
     }
 
-    /// All tuples of both maps: armed and claimed.
+    fn entries<K: Pod, V: Pod>(&self, name: &'static str) -> anyhow::Result<Entries<K, V>> {
+        Entries::new(&self.by_name[name])
+    }
+
+    /// What is in `ARMED`, expired tuples included.
     ///
     /// # Errors
     ///
-    /// Those of the maps.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a pair of lists, named at the caller"
-    )]
-    pub fn all_tuples(&self) -> anyhow::Result<(Vec<(TupleKey, Tuple)>, Vec<(TupleKey, Tuple)>)> {
-        Ok((
-            tuples::entries(&self.armed()?)?,
-            tuples::entries(&self.claimed()?)?,
-        ))
+    /// As [`Self::armed`]; so with the entries of other maps.
+    pub fn armed_entries(&self) -> anyhow::Result<TupleEntries> {
+        self.entries(abi::maps::ARMED)
+    }
+
+    /// What is in `CLAIMED`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn claimed_entries(&self) -> anyhow::Result<TupleEntries> {
+        self.entries(abi::maps::CLAIMED)
+    }
+
+    /// What is in `FLOWS`, flows that have been silent for too long included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn flow_entries(&self) -> anyhow::Result<Entries<Wire<FlowKey>, Wire<Flow>>> {
+        self.entries(abi::maps::FLOWS)
+    }
+
+    /// What is in `LISTENERS`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn listener_entries(&self) -> anyhow::Result<Entries<Wire<ListenerKey>, Wire<Listener>>> {
+        self.entries(abi::maps::LISTENERS)
+    }
+
+    /// The control connections that the kernel follows, each once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn session_entries(
+        &self,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(SessionKey, Session)>> + use<>> {
+        let entries: Entries<Wire<SessionKey>, SessionBytes> = self.entries(abi::maps::SESSIONS)?;
+        Ok(entries.map(|entry| {
+            let (Wire(key), bytes) = entry?;
+            let session = Session::read_from_bytes(&bytes)
+                .map_err(|_| anyhow::anyhow!("a session of another size than this ftpfw's"))?;
+            Ok((key, session))
+        }))
     }
 
     /// All control connections that the kernel follows.
@@ -274,7 +322,7 @@ impl Maps {
     /// # Errors
     ///
     /// As [`Self::armed`].
-    pub fn opaque(&self) -> anyhow::Result<BpfHashMap<MapData, Wire<PairKey>, u64>> {
+    pub fn opaque(&self) -> anyhow::Result<OpaqueMap> {
         self.view(abi::maps::OPAQUE)
     }
 

@@ -1,6 +1,7 @@
 //! What is in the kernel: programs, maps, links, and how they get there and away.
 
 pub mod attach;
+pub mod batch;
 mod btf;
 pub mod clock;
 pub mod detach;

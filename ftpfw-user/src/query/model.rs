@@ -77,6 +77,50 @@ pub struct ListenerRow {
     pub age_ms: u64,
 }
 
+/// A connection, or an exchange of datagrams, that no socket of this host answers for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRow {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The other end.
+    pub remote: IpAddr,
+    /// Its port.
+    pub remote_port: u16,
+    /// This host's address, as seen on the NIC.
+    pub local: IpAddr,
+    /// The port there.
+    pub local_port: u16,
+    /// `handshake`, `live` or `closing`.
+    pub state: String,
+    /// Until its packets are dropped, if none comes.
+    pub expires_in_ms: u64,
+}
+
+/// Ports with one and the same policy, of which none or the only one has tuples or listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortRow {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+    /// `unprotected`, `closed` (unless a tuple, a listener or the passive range lets a client in) or `open`.
+    pub tcp: String,
+    /// `unprotected`, `closed` (but for answers) or `open`.
+    pub udp: String,
+    /// Whether control connections arrive here.
+    pub control: bool,
+    /// Whether they are TLS from the first byte.
+    pub implicit_tls: bool,
+    /// Whether clients with encrypted sessions are let in (`--ftps range`).
+    pub passive_range: bool,
+    /// Whether a program that is no FTP daemon listens, so that nothing is armed by negotiation.
+    pub foreign: bool,
+    /// How many passive tuples are armed.
+    pub armed: u32,
+    /// How many listeners of FTP daemons there are.
+    pub listeners: u32,
+}
+
 /// A protected interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceRow {
@@ -113,6 +157,58 @@ pub struct Stats {
     pub losses: BTreeMap<&'static str, u64>,
 }
 
+/// Numbers by name.
+type Numbers = BTreeMap<&'static str, u64>;
+
+impl Stats {
+    /// What is counted, in groups with a title for people.
+    #[must_use]
+    pub const fn groups(&self) -> [(&'static str, &Numbers); 6] {
+        [
+            ("passed", &self.pass),
+            ("dropped", &self.drop),
+            ("would drop", &self.would_drop),
+            ("armed", &self.negotiations),
+            ("refused", &self.refused),
+            ("follower", &self.losses),
+        ]
+    }
+
+    /// How often a second each was counted between `before` and now, `elapsed_ms` later.
+    #[must_use]
+    pub fn rates(&self, before: &Self, elapsed_ms: u64) -> Self {
+        let rate = |now: u64, before: u64| {
+            let difference = now.saturating_sub(before).saturating_mul(1000);
+            difference.div_ceil(elapsed_ms.max(1))
+        };
+        let rates = |now: &Numbers, before: &Numbers| {
+            let before = |name| before.get(name).copied().unwrap_or(0);
+            now.iter()
+                .map(|(name, number)| (*name, rate(*number, before(name))))
+                .collect()
+        };
+        let interface = |row: &InterfaceRow| {
+            let earlier = before.interfaces.iter().find(|it| it.name == row.name);
+            let (passed, dropped) = earlier.map_or((0, 0), |it| (it.passed, it.dropped));
+            InterfaceRow {
+                passed: rate(row.passed, passed),
+                dropped: rate(row.dropped, dropped),
+                ..row.clone()
+            }
+        };
+        Self {
+            interfaces: self.interfaces.iter().map(interface).collect(),
+            pass: rates(&self.pass, &before.pass),
+            drop: rates(&self.drop, &before.drop),
+            would_drop: rates(&self.would_drop, &before.would_drop),
+            negotiations: rates(&self.negotiations, &before.negotiations),
+            refused: rates(&self.refused, &before.refused),
+            events_lost: rate(self.events_lost, before.events_lost),
+            losses: rates(&self.losses, &before.losses),
+        }
+    }
+}
+
 /// How ftpfw is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -120,16 +216,39 @@ pub struct Status {
     pub agent: Option<AgentRow>,
     /// What is protected.
     pub interfaces: Vec<InterfaceRow>,
+    /// What the programs were told.
+    pub policy: PolicyRow,
     /// Control connections that are followed.
     pub sessions: usize,
     /// Tuples that are armed.
     pub armed: usize,
     /// Data connections that are established.
     pub claimed: usize,
+    /// Flows of no local socket.
+    pub flows: usize,
+    /// Listeners of FTP daemons for clients with encrypted sessions.
+    pub listeners: usize,
     /// Packets that went through.
     pub passed: u64,
     /// Packets that did not.
     pub dropped: u64,
+    /// Records that the ring buffer had no room for.
+    pub events_lost: u64,
+}
+
+/// What the programs were told, agent or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicyRow {
+    /// Who arms tuples: `inline` or `agent`.
+    pub opener: &'static str,
+    /// How encrypted sessions get data connections: `listener`, `range` or `deny`.
+    pub ftps: &'static str,
+    /// Whether everything is decided and counted, and nothing dropped.
+    pub dry_run: bool,
+    /// Ports of control connections, those of implicit TLS included.
+    pub control_ports: Vec<u16>,
+    /// How long an armed tuple lives.
+    pub tuple_lifetime_ms: u64,
 }
 
 /// The agent.
@@ -204,6 +323,25 @@ mod tests {
                 "age_ms": 5,
             }),
         );
+    }
+
+    /// Rounded up: what happened at all is no 0.
+    #[test]
+    fn rates_are_per_second_and_by_name() {
+        let of = |socket, drops| Stats {
+            interfaces: Vec::new(),
+            pass: BTreeMap::from([("socket", socket)]),
+            drop: BTreeMap::from([("not-armed", drops)]),
+            would_drop: BTreeMap::new(),
+            negotiations: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            events_lost: 0,
+            losses: BTreeMap::new(),
+        };
+        let rates = of(1500, 8).rates(&of(500, 7), 2000);
+        assert_eq!((rates.pass["socket"], rates.drop["not-armed"]), (500, 1));
+        let still = of(1500, 8).rates(&of(1500, 8), 0);
+        assert_eq!((still.pass["socket"], still.drop["not-armed"]), (0, 0));
     }
 
     #[test]
