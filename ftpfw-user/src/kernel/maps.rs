@@ -10,14 +10,12 @@ use aya::{
 use ftpfw_common::{
     abi::{
         self,
-        keys::{EntitledKey, FlowKey, ListenerKey, PairKey},
-        keys::{SessionKey, TupleKey},
+        keys::{EntitledKey, FlowKey, ListenerKey, PairKey, SessionKey},
         policy::Settings,
-        values::{Entitled, Flow, Listener, Session, Tuple},
+        values::{Entitled, Flow, Listener, Session},
     },
     reason::{Counter, Nic},
 };
-use zerocopy::FromBytes as _;
 
 use super::{
     Wire,
@@ -25,18 +23,12 @@ use super::{
     nics::Nics,
     pins::PinDir,
     ports::Ports,
-    tuples::{self, TupleMap, Tuples},
+    tuples::{TupleMap, Tuples},
 };
 
 /// Keys read from one map at most: an iteration that the programs' deletions send back to the
 /// beginning again and again ends here.
 pub(super) const ITERATION_LIMIT: usize = 1 << 20;
-
-/// The entries of a map of tuples.
-pub type TupleEntries = Entries<Wire<TupleKey>, Wire<Tuple>>;
-
-/// A session is copied out of its map as bytes: its atomics make it no plain value.
-type SessionBytes = [u8; size_of::<Session>()];
 
 /// The map of listeners.
 pub type ListenerMap = BpfHashMap<MapData, Wire<ListenerKey>, Wire<Listener>>;
@@ -205,61 +197,11 @@ impl Maps {
         self.view(abi::maps::EVENTS)
     }
 
-    fn entries<K: Pod, V: Pod>(&self, name: &'static str) -> anyhow::Result<Entries<K, V>> {
-        Entries::new(&self.by_name[name])
-    }
-
-    /// What is in `ARMED`, expired tuples included.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::armed`]; so with the entries of other maps.
-    pub fn armed_entries(&self) -> anyhow::Result<TupleEntries> {
-        self.entries(abi::maps::ARMED)
-    }
-
-    /// What is in `CLAIMED`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::armed`].
-    pub fn claimed_entries(&self) -> anyhow::Result<TupleEntries> {
-        self.entries(abi::maps::CLAIMED)
-    }
-
-    /// What is in `FLOWS`, flows that have been silent for too long included.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::armed`].
-    pub fn flow_entries(&self) -> anyhow::Result<Entries<Wire<FlowKey>, Wire<Flow>>> {
-        self.entries(abi::maps::FLOWS)
-    }
-
-    /// What is in `LISTENERS`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::armed`].
-    pub fn listener_entries(&self) -> anyhow::Result<Entries<Wire<ListenerKey>, Wire<Listener>>> {
-        self.entries(abi::maps::LISTENERS)
-    }
-
-    /// The control connections that the kernel follows, each once.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::armed`].
-    pub fn session_entries(
+    pub(super) fn entries<K: Pod, V: Pod>(
         &self,
-    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(SessionKey, Session)>> + use<>> {
-        let entries: Entries<Wire<SessionKey>, SessionBytes> = self.entries(abi::maps::SESSIONS)?;
-        Ok(entries.map(|entry| {
-            let (Wire(key), bytes) = entry?;
-            let session = Session::read_from_bytes(&bytes)
-                .map_err(|_| anyhow::anyhow!("a session of another size than this ftpfw's"))?;
-            Ok((key, session))
-        }))
+        name: &'static str,
+    ) -> anyhow::Result<Entries<K, V>> {
+        Entries::new(&self.by_name[name])
     }
 
     /// All control connections that the kernel follows.
@@ -268,23 +210,7 @@ impl Maps {
     ///
     /// Those of the map.
     pub fn sessions(&self) -> anyhow::Result<Vec<(SessionKey, Session)>> {
-        let map: BpfHashMap<MapData, Wire<SessionKey>, SessionBytes> =
-            self.view(abi::maps::SESSIONS)?;
-        let mut found = HashMap::new();
-        for key in map.keys().take(ITERATION_LIMIT) {
-            let key = key?;
-            match map.get(&key, 0) {
-                Ok(bytes) => {
-                    let session = Session::read_from_bytes(&bytes).map_err(|_| {
-                        anyhow::anyhow!("a session of another size than this ftpfw's")
-                    })?;
-                    found.insert(key.0, session);
-                }
-                Err(error) if tuples::is_missing(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(found.into_iter().collect())
+        self.session_entries()?.collect()
     }
 
     /// Which interface has which counters.

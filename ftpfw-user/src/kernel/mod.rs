@@ -5,6 +5,7 @@ pub mod batch;
 mod btf;
 pub mod clock;
 pub mod detach;
+pub mod entries;
 mod link;
 pub mod lock;
 pub mod maps;

@@ -7,6 +7,7 @@ pub mod client;
 mod events;
 mod explain;
 pub mod journal;
+mod key;
 mod list;
 pub mod model;
 pub mod output;

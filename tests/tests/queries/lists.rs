@@ -221,14 +221,14 @@ fn a_hundred_thousand_rows_do_not_build_up() -> Result<()> {
     let mut firewall = Firewall::start(&lab.server, &[])?;
     kill_agent(&mut firewall)?;
     let maps = maps(&firewall)?;
-    let (mut tuples, mut claimed) = (maps.tuples()?, maps.claimed()?);
+    let (mut tuples, armed, mut claimed) = (maps.tuples()?, maps.armed()?, maps.claimed()?);
     let server: IpAddr = lab.server.v4.into();
     for number in 0..MANY {
         let client = IpAddr::V4(Ipv4Addr::from_bits(0x0a80_0000 + number));
         let key = TupleKey::passive(client.into(), server.into(), PORT);
         let owner = Owner::new(u64::from(number), Mode::Passive);
         ensure!(tuples.arm(key, owner, HOUR)? == Arming::New, "{number}");
-        let tuple = maps.armed()?.get(&Wire(key), 0)?;
+        let tuple = armed.get(&Wire(key), 0)?;
         let connection = TupleKey {
             client_port: 40_000,
             ..key
