@@ -61,7 +61,9 @@ async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before: Option<(Instant, Stats)> = None;
     loop {
-        let now = ticks.tick().await;
+        ticks.tick().await;
+        // Not when it was due.
+        let now = Instant::now();
         if !pins.in_use() {
             bail!("ftpfw was detached from {}", pins.path().display());
         }

@@ -1,6 +1,7 @@
 //! The verbs that operators use while ftpfw runs, each where it says yes and where it says no.
 
 mod allow;
+mod behind;
 mod documents;
 mod explain;
 mod lists;

@@ -80,12 +80,18 @@ fn nobody_reads_on() -> Result<()> {
 /// These need no place.
 #[test]
 fn nobody_reads_documents_on() -> Result<()> {
+    let capture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/captures/proftpd.ftplib-pasv.v4.pcap"
+    );
     for words in [
         ["man"].as_slice(),
         &["completions", "bash"],
         &["--help"],
         &["--version"],
         &["help", "list"],
+        &["replay", capture],
+        &["replay", capture, "--json"],
     ] {
         content(Command::new(place::program()?).args(words), 0)?;
     }
