@@ -156,7 +156,7 @@ pub fn status(status: &Status) -> String {
     line("ftps", policy.ftps.to_owned());
     let ports: Vec<_> = policy.control_ports.iter().map(u16::to_string).collect();
     line("control ports", ports.join(", "));
-    line("tuples live", duration(policy.tuple_lifetime_ms));
+    line("tuples live for", duration(policy.tuple_lifetime_ms));
     if status.interfaces.is_empty() {
         line("interface", "none: nothing is filtered".to_owned());
     }

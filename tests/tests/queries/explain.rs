@@ -3,14 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
-use ftpfw_common::abi::{keys::TupleKey, values::Mode};
+use ftpfw_common::abi::{keys::TupleKey, policy::Settings, values::Mode};
 use ftpfw_tests::control::{accept, dial};
 use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::ghost::with_checksum;
+use ftpfw_tests::haunt::Haunt;
 use ftpfw_tests::lab::{Host, Lab};
+use ftpfw_tests::packets;
 use ftpfw_tests::probe::{Answer, probe};
 use ftpfw_tests::scene::{OTHER, PORT, Scene};
 use ftpfw_tests::scripted::Scripted;
-use ftpfw_user::kernel::tuples::Owner;
+use ftpfw_user::kernel::{Wire, tuples::Owner};
 use serde_json::Value;
 
 use crate::{FAMILIES, address_like, answer, ends, kill_agent, maps, opaque, run, told, words};
@@ -213,6 +216,52 @@ fn the_passive_range() -> Result<()> {
     agrees(&firewall, &lab.client, server, PORT, "passive-range")?;
     agrees(&firewall, &lab.client, server, OTHER, "not-armed")?;
     agrees(&firewall, &lab.stranger, server, PORT, "not-armed")?;
+    Ok(())
+}
+
+/// Where the first SYN claims, for want of a tracepoint, it alone may be repeated.
+#[test]
+fn a_repeated_syn() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut scene = Scene::new(&lab)?;
+    kill_agent(&mut scene.firewall)?;
+    let maps = maps(&scene.firewall)?;
+    let mut settings = maps.settings()?;
+    let Wire(before) = settings.get(&0, 0)?;
+    let claims = Settings {
+        claim_on_syn: 1,
+        ..before
+    };
+    settings.set(0, Wire(claims), 0)?;
+    let haunt = Haunt::new(&lab, scene.family)?;
+    let key = TupleKey::passive(haunt.address.into(), scene.address().into(), PORT);
+    let owner = Owner::new(7, Mode::Passive);
+    maps.tuples()?.arm(key, owner, 3_600_000_000_000)?;
+
+    let (first, other) = (haunt.socket(), haunt.socket());
+    let syn = |from: SocketAddr| {
+        let frame = packets::tcp(from, haunt.server(PORT), "S", b"");
+        haunt.send(with_checksum(frame))
+    };
+    let says = |from: SocketAddr| -> Result<Value> {
+        let asked = ends("explain", haunt.address, scene.address(), PORT);
+        let port = from.port().to_string();
+        let asked = [&words(&asked)[..], &["--client-port", &port]].concat();
+        Ok(answer(&scene.firewall, &asked)?.1["reason"].take())
+    };
+    ensure!(says(first)? == "tuple" && says(other)? == "tuple");
+    syn(first)?;
+    haunt.receive(first, haunt.server(PORT))?;
+    ensure!(says(first)? == "tuple" && says(other)? == "not-armed");
+    let (passed, dropped) = (
+        counted(&scene.firewall, "tuple")?,
+        counted(&scene.firewall, "not-armed")?,
+    );
+    syn(first)?;
+    syn(other)?;
+    haunt.answers()?;
+    ensure!(counted(&scene.firewall, "tuple")? == passed + 1);
+    ensure!(counted(&scene.firewall, "not-armed")? == dropped + 1);
     Ok(())
 }
 

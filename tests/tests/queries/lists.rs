@@ -87,8 +87,21 @@ fn each_list_has_what_there_is() -> Result<()> {
         ensure!(field(&ports, "last") == [21, 990, 9010, PORT], "{ports:?}");
         ensure!(field(&ports, "listeners") == [0, 0, 0, 1], "{ports:?}");
         ensure!(ports[2]["udp"] == "open" && ports[2]["tcp"] == "closed");
+        // As the agent does when another program listens there.
+        maps(&firewall)?.ports()?.set_foreign(OTHER);
+        let ports = list(&firewall, &["ports", "--sort", "foreign", "--reverse"])?;
+        ensure!(ports[0]["first"] == OTHER && ports[0]["foreign"] == true);
         let table = said(&firewall, &["list", "ports"])?;
-        ensure!(table.contains("9000-9010"), "{table}");
+        for words in ["9000-9010", "another program's"] {
+            ensure!(table.contains(words), "{words:?}: {table}");
+        }
+        let asked = crate::ends("explain", client, server, OTHER);
+        let (code, why) = crate::answer(&firewall, &crate::words(&asked))?;
+        let text = why["text"].as_str().context("a text")?;
+        ensure!(
+            code == Some(1) && text.contains("no FTP daemon listens"),
+            "{why}"
+        );
     }
     Ok(())
 }
