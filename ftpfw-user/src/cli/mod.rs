@@ -18,7 +18,7 @@ pub use events::EventsArgs;
 pub use list::{ListArgs, Listing, StatsArgs};
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
-pub use tuple::{AllowArgs, Ends, ExplainArgs, LONGEST, RevokeArgs};
+pub use tuple::{AllowArgs, Ends, ExplainArgs, RevokeArgs};
 
 /// Where everything is pinned unless `--pin-dir` says otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/ftpfw";

@@ -12,7 +12,7 @@ use super::{QueryArgs, events::age};
 use crate::config::UsageError;
 
 /// The longest that `ftpfw allow` may open a port.
-pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Which data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]

@@ -1,6 +1,6 @@
 //! `ftpfw list`: rows come from a map one by one and go out the same way; only a sort needs them all.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Result;
 use serde::ser::{SerializeSeq as _, Serializer as _};
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     cli::{ListArgs, Listing},
     config::UsageError,
+    kernel::Maps,
 };
 
 /// Rows that are laid out together. Columns of later pages are as wide at least as those before.
@@ -35,12 +36,26 @@ pub async fn list(args: &ListArgs) -> Result<()> {
         Listing::Flows => print(args, read::flows(&maps)?),
         Listing::Listeners => print(args, read::listeners(&maps)?),
         Listing::Ports => print(args, ports::rows(&maps.ports()?).map(Ok)),
-        // The agent knows users and commands; without one, there is what the kernel knows.
-        Listing::Sessions => match client::get(&args.query.place.socket, "/sessions").await? {
-            Some(rows) => print::<SessionRow>(args, Vec::into_iter(rows).map(Ok)),
-            None => print(args, read::sessions(&maps)?),
-        },
+        Listing::Sessions => sessions(args, &maps).await,
     }
+}
+
+/// From the agent, which knows users and commands; without one, what the kernel knows.
+async fn sessions(args: &ListArgs, maps: &Maps) -> Result<()> {
+    let socket = &args.query.place.socket;
+    let told: Option<Vec<SessionRow>> = client::get(socket, "/sessions").await?;
+    if let Some(rows) = told {
+        return print(args, rows.into_iter().map(Ok));
+    }
+    if !args.query.json {
+        // Nobody may be reading; the list is what was asked for.
+        let _unread = writeln!(
+            io::stderr(),
+            "ftpfw: no agent answers on {}: users, commands and amounts are not known",
+            socket.display()
+        );
+    }
+    print(args, read::sessions(maps)?)
 }
 
 fn check(args: &ListArgs) -> Result<(), UsageError> {

@@ -19,7 +19,7 @@ use ftpfw_user::kernel::{
 };
 use serde_json::Value;
 
-use crate::{FAMILIES, kill_agent, maps, opaque, said};
+use crate::{FAMILIES, kill_agent, maps, opaque, run, said};
 
 const HOUR: u64 = 3_600_000_000_000;
 const LISTS: [&str; 5] = ["tuples", "sessions", "flows", "listeners", "ports"];
@@ -117,6 +117,10 @@ fn sessions_without_an_agent() -> Result<()> {
     kill_agent(&mut scene.firewall)?;
     let without = list(&scene.firewall, &["sessions"])?;
     ensure!(field(&without, "user") == [&Value::Null], "{without:?}");
+    let output = run(&scene.firewall, &["list", "sessions"])?;
+    ensure!(output.status.success(), "{output:?}");
+    let note = String::from_utf8(output.stderr)?;
+    ensure!(note.starts_with("ftpfw: no agent answers on "), "{note}");
     for name in ["id", "client", "client_port", "state"] {
         ensure!(with[0][name] == without[0][name], "{name}: {without:?}");
     }

@@ -114,7 +114,7 @@ fn without_an_agent() -> Result<()> {
     for words in [["events"].as_slice(), &["events", "--follow"]] {
         refused(firewall.place(), words, FAILED, &["running agent"])?;
     }
-    for what in ["tuples", "sessions", "flows", "listeners", "ports"] {
+    for what in ["tuples", "flows", "listeners", "ports"] {
         said(&firewall, &["list", what])?;
     }
     said(&firewall, &["stats"])?;
