@@ -93,16 +93,13 @@ fn is_for(key: &ListenerKey, tuple: &TupleKey) -> bool {
     let Some(listener) = (unsafe { LISTENERS.get(key) }) else {
         return false;
     };
-    if listener.client != Address::UNSPECIFIED && listener.client != tuple.client {
-        return false;
-    }
     let entitled = EntitledKey {
         client: tuple.client,
         server: tuple.server,
         daemon: listener.daemon,
     };
-    // SAFETY: as above. A listener that is older than the client's session is not for it.
-    unsafe { ENTITLED.get(entitled) }.is_some_and(|it| it.since <= listener.opened_at)
+    // SAFETY: as above.
+    listener.is_for(&tuple.client, unsafe { ENTITLED.get(entitled) })
 }
 
 /// A connection is established; if a listener let it in, that one lets in no other.

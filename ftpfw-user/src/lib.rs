@@ -5,34 +5,45 @@
 //! * [`agent`]: the events of the programs → sessions, log lines, tuples, answers;
 //! * [`query`]: what the maps and the agent know, as tables and JSON;
 //! * [`mod@replay`]: the same filter and engine over a capture file;
-//! * [`mod@run`] and [`mod@detach`]: the two verbs that change something.
+//! * [`mod@run`], [`mod@detach`] and [`manual`]: the verbs that change something;
+//! * [`documents`]: what packagers need.
 
 pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod detach;
+pub mod documents;
 pub mod kernel;
 pub mod listeners;
 pub mod logging;
+pub mod manual;
 pub mod query;
 pub mod replay;
 pub mod run;
 
+use std::process::ExitCode;
+
 use cli::Command;
 
-/// Does what the command line asks for.
+/// Does what the command line asks for. The code is that of an answer: a "no" is 1.
 ///
 /// # Errors
 ///
 /// One sentence for the user; [`config::UsageError`] where the mistake is in the arguments.
-pub async fn execute(command: Command) -> anyhow::Result<()> {
+pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args).await,
         Command::Status(args) => query::status(&args).await,
         Command::List(args) => query::list(&args).await,
-        Command::Stats(args) => query::stats(&args),
+        Command::Stats(args) => query::stats(&args).await,
         Command::Events(args) => query::events(&args).await,
+        Command::Explain(args) => return query::explain(&args).await,
+        Command::Allow(args) => manual::allow(&args).await,
+        Command::Revoke(args) => manual::revoke(&args).await,
         Command::Replay(args) => replay::replay(&args),
         Command::Detach(args) => detach::detach(&args),
-    }
+        Command::Completions(args) => documents::completions(&args),
+        Command::Man(args) => documents::man(&args),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,9 @@
 //! Who listens on ports that are about to be closed.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use ftpfw_common::abi::policy::port;
 use procfs::{
@@ -63,6 +66,23 @@ pub fn cut_off(policy: &[u32]) -> Vec<CutOff> {
         .collect();
     cut_off.sort_by_key(|socket| (socket.transport, socket.address.port(), socket.address));
     cut_off
+}
+
+/// Whether something in this network namespace listens on a TCP port of that address. Where it does
+/// not, who answers is behind this host: a container.
+#[must_use]
+pub fn is_local(server: IpAddr, port: u16) -> bool {
+    let takes = |address: SocketAddr| {
+        let (ip, server) = (address.ip(), server.to_canonical());
+        // A socket of IPv6 may take IPv4 too, one of IPv4 never IPv6.
+        let any = ip.is_unspecified() && (ip.is_ipv6() || server.is_ipv4());
+        address.port() == port && (ip.to_canonical() == server || any)
+    };
+    [procfs::net::tcp(), procfs::net::tcp6()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|socket| socket.state == TcpState::Listen && takes(socket.local_address))
 }
 
 /// A process for each socket, by inode; the one that had it first, where several share it.

@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::init(cli.verbose);
     match execute(cli.command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // `eprintln!` would panic where nobody listens.
             let _unread = writeln!(io::stderr(), "ftpfw: {error:#}");

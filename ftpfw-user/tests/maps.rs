@@ -1,12 +1,14 @@
 //! Maps in a real kernel: arming from user space keeps `ARMED` and the armed counts of `PORTS` in
 //! step. Loads without attaching; needs CAP_BPF and CAP_NET_ADMIN, so it is for `--ignored`.
 
+use std::collections::HashSet;
+
 use ftpfw_common::{
     Address,
     abi::{keys::TupleKey, policy::port, values::Mode},
 };
 use ftpfw_user::kernel::{
-    Kernel, LoadOptions,
+    Kernel, LoadOptions, Wire,
     tuples::{Arming, LOOKS, Owner, Tuples},
 };
 
@@ -150,4 +152,27 @@ fn a_count_that_stays_too_high_is_mended() {
     let entry = tuples.ports().get(PORT);
     assert_eq!((entry.armed(), entry.policy()), (1, policy));
     assert_eq!(tuples.mend_counts().unwrap(), [0; 0]);
+}
+
+/// An iteration by keys begins anew whenever its key is gone; reading by batches does not.
+#[test]
+#[ignore = "needs CAP_BPF and CAP_NET_ADMIN"]
+fn entries_come_once_while_they_go() {
+    const MANY: u16 = 20_000;
+    let (kernel, mut tuples) = kernel();
+    for port in 0..MANY {
+        let key = TupleKey::passive(CLIENT, SERVER, PORT - MANY + port);
+        let owner = Owner::new(u64::from(port), Mode::Passive);
+        assert_eq!(tuples.arm(key, owner, MINUTE).unwrap(), Arming::New);
+    }
+    let mut seen = HashSet::new();
+    for entry in kernel.maps().armed_entries().unwrap() {
+        let (Wire(key), Wire(tuple)) = entry.unwrap();
+        let port = PORT - MANY + u16::try_from(tuple.session).unwrap();
+        assert_eq!(key.server_port, port, "the value of another key");
+        assert!(seen.insert(key), "{key:?} came twice");
+        assert!(tuples.withdraw(&key).unwrap());
+    }
+    assert_eq!(seen.len(), usize::from(MANY));
+    assert_eq!(kernel.maps().armed_entries().unwrap().count(), 0);
 }

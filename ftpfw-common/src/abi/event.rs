@@ -19,7 +19,8 @@ pub enum Kind {
     Payload = 2,
     /// The kernel resynchronised: bytes before `sequence` are lost to it.
     Gap = 3,
-    /// A tuple was armed. `port`: the server's (passive) or client's (active); `detail`: [`super::values::Mode`].
+    /// A tuple was armed. `port`: the server's (passive) or client's (active); `detail`: [`super::values::Mode`];
+    /// `number`: [`crate::reason::Negotiation`].
     Armed = 4,
     /// The data connection was established. `port` as in `Armed`, `number`: the port of the other end; `detail`: mode.
     Claimed = 5,

@@ -147,6 +147,17 @@ pub struct Listener {
     pub admitted: u32,
 }
 
+impl Listener {
+    /// Whether a client may connect. `entitled`: the opaque sessions that it has on this daemon; a
+    /// listener that is older than the first of them is not for it.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_for(&self, client: &Address, entitled: Option<&Entitled>) -> bool {
+        let narrowed = self.client != Address::UNSPECIFIED && self.client != *client;
+        !narrowed && entitled.is_some_and(|it| it.since <= self.opened_at)
+    }
+}
+
 /// The opaque sessions of one client on one daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -1,5 +1,7 @@
 //! Answers on the Unix socket: HTTP and JSON.
 
+mod notice;
+
 use std::{
     fs, io,
     os::unix::{
@@ -17,10 +19,13 @@ use axum::{
     extract::{Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
+
+use notice::Peer;
+pub use notice::{Deed, Notice};
 
 use super::Shared;
 use crate::{
@@ -75,8 +80,10 @@ impl Socket {
             .route("/tuples", get(tuples))
             .route("/sessions", get(sessions))
             .route("/events", get(events))
+            .route("/manual", post(notice::manual))
             .with_state(shared);
-        axum::serve(listener, router).await
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        axum::serve(listener, service).await
     }
 }
 
@@ -131,7 +138,7 @@ async fn stats(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn tuples(State(shared): State<Arc<Shared>>) -> Response {
-    answer(read::tuples(&shared.maps))
+    answer(read::tuples(&shared.maps).and_then(Iterator::collect::<anyhow::Result<Vec<_>>>))
 }
 
 async fn sessions(State(shared): State<Arc<Shared>>) -> Response {

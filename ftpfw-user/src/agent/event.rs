@@ -4,9 +4,9 @@ use ftpfw_common::{
     abi::{
         event::{Cause, EventHeader},
         keys::{SessionKey, TupleKey},
-        values::Mode,
+        values::{Mode, Tuple},
     },
-    reason::Refusal,
+    reason::{Negotiation, Refusal},
 };
 use tracing::Level;
 
@@ -39,8 +39,13 @@ pub enum Happening {
     Plain,
     /// A session ended, after so many data connections.
     Closed { age_ms: u64, transfers: u64 },
-    /// A tuple was armed; `port`: the server's (passive) or the client's (active).
-    Armed { mode: Mode, port: u16 },
+    /// A tuple was armed; `port`: the server's (passive) or the client's (active); `by`: what negotiated
+    /// it, if anything did.
+    Armed {
+        mode: Mode,
+        port: u16,
+        by: Option<Negotiation>,
+    },
     /// A data connection was established.
     Claimed { mode: Mode },
     /// An established data connection ended.
@@ -85,14 +90,25 @@ impl Event {
         }
     }
 
-    /// The agent withdrew a tuple by its key alone.
+    /// The agent, or an operator, withdrew a tuple by its key.
     #[must_use]
-    pub const fn withdrawn(session: u64, key: &TupleKey, cause: Cause) -> Self {
-        let (mode, port) = if key.is_passive() {
+    pub fn withdrawn(key: &TupleKey, tuple: &Tuple, cause: Cause) -> Self {
+        let (usual, port) = if key.is_passive() {
             (Mode::Passive, key.server_port)
         } else {
             (Mode::Active, key.client_port)
         };
+        let mode = Mode::from_u8(tuple.mode).unwrap_or(usual);
+        Self::of_tuple(
+            tuple.session,
+            key,
+            Happening::Withdrawn { mode, port, cause },
+        )
+    }
+
+    /// Something happened to a tuple of which no more is known than its key.
+    #[must_use]
+    pub const fn of_tuple(session: u64, key: &TupleKey, what: Happening) -> Self {
         let ends = SessionKey {
             client: key.client,
             server: key.server,
@@ -102,7 +118,7 @@ impl Event {
         Self {
             session,
             key: Some(ends),
-            what: Happening::Withdrawn { mode, port, cause },
+            what,
         }
     }
 

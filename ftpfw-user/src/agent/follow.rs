@@ -9,7 +9,7 @@ use ftpfw_common::{
         values::Mode,
     },
     control::{Conclusion, Rewound},
-    reason::Refusal,
+    reason::{Negotiation, Refusal},
     stream::Sequence,
 };
 use tracing::{debug, error};
@@ -119,7 +119,10 @@ impl Follower {
             Kind::Opened => self.opened(header, lost),
             Kind::Payload => self.payload(record),
             Kind::Gap => self.tell(header, Happening::Gap),
-            Kind::Armed => self.tell(header, Happening::Armed { mode, port }),
+            Kind::Armed => {
+                let by = Negotiation::from_u32(header.number);
+                self.tell(header, Happening::Armed { mode, port, by });
+            }
             Kind::Claimed => self.claimed(header, mode),
             Kind::Withdrawn => {
                 let cause = Cause::from_u32(header.number).unwrap_or(Cause::Replaced);
@@ -307,7 +310,7 @@ impl Follower {
                 let concerned =
                     key.server_port == port && (server.is_unspecified() || key.server == server);
                 if concerned && self.tuples.withdraw(&key)? {
-                    let event = Event::withdrawn(tuple.session, &key, Cause::ListenerClosed);
+                    let event = Event::withdrawn(&key, &tuple, Cause::ListenerClosed);
                     self.journal.tell(header.at, event);
                 }
             }

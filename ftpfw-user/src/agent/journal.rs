@@ -141,13 +141,17 @@ fn row(number: u64, time: Timestamp, event: &Event) -> EventRow {
         server_port: connection.map(|key| key.server_port),
         port: None,
         mode: None,
+        by: None,
         reason: None,
         user: None,
         line: None,
         text: narrate::sentence(event),
     };
     match &event.what {
-        Happening::Armed { mode, port } => negotiated(&mut row, *mode, Some(*port)),
+        Happening::Armed { mode, port, by } => {
+            negotiated(&mut row, *mode, Some(*port));
+            row.by = by.map(|by| by.name().to_owned());
+        }
         Happening::Withdrawn { mode, port, cause } => {
             negotiated(&mut row, *mode, Some(*port));
             row.reason = Some(cause.name().to_owned());

@@ -39,7 +39,9 @@ fn what(event: &Event) -> String {
         Happening::Opaque => "encrypted from here on".to_owned(),
         Happening::Plain => "plain text again from here on".to_owned(),
         Happening::Closed { age_ms, transfers } => closed(*age_ms, *transfers),
-        Happening::Armed { mode, port } => format!("armed {}", allowed(key, *mode, *port)),
+        Happening::Armed { mode, port, .. } => {
+            format!("armed {}", allowed(key, *mode, *port))
+        }
         Happening::Claimed { mode } => format!("claimed {}", data_connection(key, *mode)),
         Happening::Finished { mode } => format!("finished {}", data_connection(key, *mode)),
         Happening::Withdrawn { mode, port, cause } => {
@@ -86,6 +88,7 @@ pub fn socket(address: Address, port: u16) -> SocketAddr {
 fn allowed(key: &SessionKey, mode: Mode, port: u16) -> String {
     match mode {
         Mode::Active => format!("{} for {}, active", socket(key.client, port), key.server),
+        Mode::Manual => format!("{} for {}, manual", socket(key.server, port), key.client),
         _ => format!("{} for {}", socket(key.server, port), key.client),
     }
 }
@@ -128,7 +131,7 @@ fn refused(refusal: Refusal, line: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ftpfw_common::abi::event::Cause;
+    use ftpfw_common::{abi::event::Cause, reason::Negotiation};
 
     use super::*;
 
@@ -162,8 +165,20 @@ mod tests {
             ),
             (Happening::Plain, "plain text again from here on"),
             (
-                Happening::Armed { mode, port },
+                Happening::Armed {
+                    mode,
+                    port,
+                    by: Some(Negotiation::Epsv),
+                },
                 "armed 10.0.0.1:50001 for 10.0.0.2",
+            ),
+            (
+                Happening::Armed {
+                    mode: Mode::Manual,
+                    port,
+                    by: None,
+                },
+                "armed 10.0.0.1:50001 for 10.0.0.2, manual",
             ),
             (
                 Happening::Withdrawn {

@@ -13,7 +13,7 @@ use ftpfw_common::{
         values::{Mode, Tuple},
     },
     control::Conclusion,
-    reason::Refusal,
+    reason::{Negotiation, Refusal},
 };
 
 use super::event::Happening;
@@ -69,15 +69,15 @@ impl Opener {
         conclusion: Conclusion,
     ) -> Result<Vec<Happening>, MapError> {
         match conclusion {
-            Conclusion::ArmPassive { port, .. } => {
+            Conclusion::ArmPassive { port, by } => {
                 let owner = Owner {
                     forwarded,
                     ..Owner::new(id, Mode::Passive)
                 };
-                self.arm(tuples, owner, key, port)
+                self.arm(tuples, owner, key, port, by)
             }
-            Conclusion::ArmActive { port, .. } => {
-                self.arm(tuples, Owner::new(id, Mode::Active), key, port)
+            Conclusion::ArmActive { port, by } => {
+                self.arm(tuples, Owner::new(id, Mode::Active), key, port, by)
             }
             Conclusion::WithdrawActive { port } => {
                 let held = self.held.entry(id).or_default();
@@ -128,6 +128,7 @@ impl Opener {
         owner: Owner,
         key: &SessionKey,
         port: u16,
+        by: Negotiation,
     ) -> Result<Vec<Happening>, MapError> {
         let (id, mode) = (owner.session, owner.mode);
         let policy = tuples.ports().get(port).policy();
@@ -154,7 +155,11 @@ impl Opener {
             Mode::Active => held.active = Some(port),
             _ => held.passive = Some(port),
         }
-        done.push(Happening::Armed { mode, port });
+        done.push(Happening::Armed {
+            mode,
+            port,
+            by: Some(by),
+        });
         Ok(done)
     }
 

@@ -54,7 +54,7 @@ fn collect_expired(tuples: &mut Tuples, journal: &Journal) {
     match tuples.collect_expired() {
         Ok(expired) => {
             for (key, tuple) in expired {
-                let event = Event::withdrawn(tuple.session, &key, Cause::Expired);
+                let event = Event::withdrawn(&key, &tuple, Cause::Expired);
                 journal.tell(clock::now(), event);
             }
         }

@@ -2,19 +2,25 @@
 //!
 //! [`crate::config`] turns the arguments of `run` into a resolved configuration.
 
+mod documents;
 mod events;
 mod limits;
+mod list;
 mod replay;
 mod run;
+mod tuple;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+pub use documents::{CompletionsArgs, ManArgs};
 pub use events::EventsArgs;
 pub use limits::LimitArgs;
+pub use list::{ListArgs, Listing, StatsArgs};
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
+pub use tuple::{AllowArgs, Ends, ExplainArgs, RevokeArgs};
 
 /// Where everything is pinned unless `--pin-dir` says otherwise.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/ftpfw";
@@ -46,10 +52,20 @@ pub enum Command {
     Stats(StatsArgs),
     /// What happened, a line (or a JSON object) each: negotiations, transfers, refusals with their line.
     Events(EventsArgs),
+    /// Whether a client's SYN would be let in now, and why; exit code 1 if it would not.
+    Explain(ExplainArgs),
+    /// Let one connection of a client's in, as if it had been negotiated.
+    Allow(AllowArgs),
+    /// Withdraw what is allowed and not used yet.
+    Revoke(RevokeArgs),
     /// The same filter and engine over a capture; reads only, needs no privilege.
     Replay(ReplayArgs),
     /// Remove everything that ftpfw put into the kernel.
     Detach(DetachArgs),
+    /// Print a shell's completions.
+    Completions(CompletionsArgs),
+    /// Print the manual page.
+    Man(ManArgs),
 }
 
 /// Which ftpfw is meant, where several live side by side.
@@ -74,41 +90,6 @@ pub struct QueryArgs {
     pub json: bool,
 }
 
-/// `ftpfw stats`.
-#[derive(Debug, Args)]
-pub struct StatsArgs {
-    /// Only the verdicts on packets of this interface.
-    #[arg(short, long, value_name = "IFACE")]
-    pub interface: Option<String>,
-    /// Where and how.
-    #[command(flatten)]
-    pub query: QueryArgs,
-}
-
-/// `ftpfw list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// What to list.
-    pub what: Listing,
-    /// Only this client.
-    #[arg(long, value_name = "ADDR")]
-    pub client: Option<IpAddr>,
-    /// Where and how.
-    #[command(flatten)]
-    pub query: QueryArgs,
-}
-
-/// What `ftpfw list` can list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Listing {
-    /// Data connections that are allowed or established.
-    Tuples,
-    /// Control connections.
-    Sessions,
-    /// Where FTP daemons listen for clients with encrypted sessions.
-    Listeners,
-}
-
 /// `ftpfw detach`.
 #[derive(Debug, Args)]
 pub struct DetachArgs {
@@ -118,4 +99,28 @@ pub struct DetachArgs {
     /// Which ftpfw.
     #[command(flatten)]
     pub place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commands that documents print are commands that there are.
+    #[test]
+    fn documents_print_real_commands() {
+        for (name, page) in [
+            ("README.md", include_str!("../../../README.md")),
+            ("docs/queries.md", include_str!("../../../docs/queries.md")),
+        ] {
+            let commands = page.lines().filter(|line| line.starts_with("# ftpfw "));
+            let commands: Vec<_> = commands.collect();
+            assert!(commands.len() > 10, "{name}: {commands:?}");
+            for command in commands {
+                let words = command.split_whitespace().skip(1);
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{name}: {command}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -4,42 +4,41 @@ use std::{collections::HashMap, os::fd::AsFd as _};
 
 use anyhow::Context as _;
 use aya::{
-    Ebpf,
+    Ebpf, Pod,
     maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use ftpfw_common::{
     abi::{
         self,
-        keys::{EntitledKey, FlowKey, ListenerKey, PairKey},
-        keys::{SessionKey, TupleKey},
+        keys::{EntitledKey, FlowKey, ListenerKey, PairKey, SessionKey},
         policy::Settings,
-        values::{Entitled, Flow, Listener, Session, Tuple},
+        values::{Entitled, Flow, Listener, Session},
     },
     reason::{Counter, Nic},
 };
-use zerocopy::FromBytes as _;
 
 use super::{
     Wire,
+    batch::Entries,
     clients::Clients,
     nics::Nics,
     pins::PinDir,
     ports::Ports,
-    tuples::{self, TupleMap, Tuples},
+    tuples::{TupleMap, Tuples},
 };
 
 /// Keys read from one map at most: an iteration that the programs' deletions send back to the
 /// beginning again and again ends here.
 pub(super) const ITERATION_LIMIT: usize = 1 << 20;
 
-/// A session is copied out of its map as bytes: its atomics make it no plain value.
-type SessionBytes = [u8; size_of::<Session>()];
-
 /// The map of listeners.
 pub type ListenerMap = BpfHashMap<MapData, Wire<ListenerKey>, Wire<Listener>>;
 
 /// The map of who has opaque sessions.
 pub type EntitledMap = BpfHashMap<MapData, Wire<EntitledKey>, Wire<Entitled>>;
+
+/// The map of how many opaque sessions a client has.
+pub type OpaqueMap = BpfHashMap<MapData, Wire<PairKey>, u64>;
 
 /// A map of numbers.
 pub type NumberMap = BpfHashMap<MapData, u32, u32>;
@@ -228,20 +227,11 @@ impl Maps {
         self.view(abi::maps::EVENTS)
     }
 
-    /// All tuples of both maps: armed and claimed.
-    ///
-    /// # Errors
-    ///
-    /// Those of the maps.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a pair of lists, named at the caller"
-    )]
-    pub fn all_tuples(&self) -> anyhow::Result<(Vec<(TupleKey, Tuple)>, Vec<(TupleKey, Tuple)>)> {
-        Ok((
-            tuples::entries(&self.armed()?)?,
-            tuples::entries(&self.claimed()?)?,
-        ))
+    pub(super) fn entries<K: Pod, V: Pod>(
+        &self,
+        name: &'static str,
+    ) -> anyhow::Result<Entries<K, V>> {
+        Entries::new(&self.by_name[name])
     }
 
     /// All control connections that the kernel follows.
@@ -250,23 +240,7 @@ impl Maps {
     ///
     /// Those of the map.
     pub fn sessions(&self) -> anyhow::Result<Vec<(SessionKey, Session)>> {
-        let map: BpfHashMap<MapData, Wire<SessionKey>, SessionBytes> =
-            self.view(abi::maps::SESSIONS)?;
-        let mut found = HashMap::new();
-        for key in map.keys().take(ITERATION_LIMIT) {
-            let key = key?;
-            match map.get(&key, 0) {
-                Ok(bytes) => {
-                    let session = Session::read_from_bytes(&bytes).map_err(|_| {
-                        anyhow::anyhow!("a session of another size than this ftpfw's")
-                    })?;
-                    found.insert(key.0, session);
-                }
-                Err(error) if tuples::is_missing(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(found.into_iter().collect())
+        self.session_entries()?.collect()
     }
 
     /// Which interface has which counters.
@@ -304,7 +278,7 @@ impl Maps {
     /// # Errors
     ///
     /// As [`Self::armed`].
-    pub fn opaque(&self) -> anyhow::Result<BpfHashMap<MapData, Wire<PairKey>, u64>> {
+    pub fn opaque(&self) -> anyhow::Result<OpaqueMap> {
         self.view(abi::maps::OPAQUE)
     }
 

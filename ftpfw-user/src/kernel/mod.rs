@@ -1,10 +1,12 @@
 //! What is in the kernel: programs, maps, links, and how they get there and away.
 
 pub mod attach;
+pub mod batch;
 mod btf;
 pub mod clients;
 pub mod clock;
 pub mod detach;
+pub mod entries;
 mod link;
 pub mod lock;
 pub mod maps;

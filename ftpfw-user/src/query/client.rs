@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
-    Request,
+    Method, Request,
     body::Bytes,
     client::conn::http1::{self, SendRequest},
 };
@@ -69,7 +69,7 @@ impl Agent {
     /// When it answers nonsense, or not at all: see [`has_ended`].
     pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> anyhow::Result<T> {
         let body = self
-            .request(path)
+            .request(Method::GET, path)
             .await
             .with_context(|| format!("the agent at {} does not answer", self.socket.display()))?;
         serde_json::from_slice(&body).with_context(|| {
@@ -80,8 +80,22 @@ impl Agent {
         })
     }
 
-    async fn request(&mut self, path: &str) -> anyhow::Result<Bytes> {
-        let request = Request::get(path)
+    /// Tells it something.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or may not hear it from this process.
+    pub async fn post(&mut self, path: &str) -> anyhow::Result<()> {
+        self.request(Method::POST, path)
+            .await
+            .with_context(|| format!("the agent at {} does not hear", self.socket.display()))?;
+        Ok(())
+    }
+
+    async fn request(&mut self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", "ftpfw")
             .body(Empty::<Bytes>::new())?;
         self.sender.ready().await?;

@@ -1,7 +1,6 @@
 //! `ftpfw events`: the agent's journal, and with `--follow` what is added to it.
 
 use std::{
-    future,
     io::{self, Write as _},
     net::IpAddr,
     ops::ControlFlow,
@@ -11,11 +10,11 @@ use std::{
 
 use anyhow::bail;
 use jiff::{Timestamp, tz::TimeZone};
-use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     client::{self, Agent},
     journal::{Batch, EventRow},
+    output::nobody_reads,
     read,
 };
 use crate::cli::EventsArgs;
@@ -42,6 +41,25 @@ pub async fn events(args: &EventsArgs) -> anyhow::Result<()> {
         result = tell(&mut reader, &wanted, args) => result.map_err(|error| ended(error, socket)),
         () = nobody_reads() => Ok(()),
     }
+}
+
+/// What the agent has told of a client, as far as it keeps it; `None` where none runs.
+///
+/// # Errors
+///
+/// When it does not answer.
+pub(super) async fn of_client(
+    socket: &Path,
+    client: IpAddr,
+) -> anyhow::Result<Option<Vec<EventRow>>> {
+    let Some(agent) = Agent::connect(socket).await? else {
+        return Ok(None);
+    };
+    let wanted = Wanted {
+        since: Timestamp::MIN,
+        client: Some(client),
+    };
+    Reader::new(agent).backlog(&wanted).await.map(Some)
 }
 
 async fn tell(reader: &mut Reader, wanted: &Wanted, args: &EventsArgs) -> anyhow::Result<()> {
@@ -160,17 +178,4 @@ fn print(rows: &[EventRow], json: bool) -> anyhow::Result<ControlFlow<()>> {
         }
     }
     Ok(ControlFlow::Continue(()))
-}
-
-/// Returns when the reader at the other end of a pipe has gone, even if there is nothing to print.
-async fn nobody_reads() {
-    // SAFETY: this process never closes its standard output.
-    let output = unsafe { AsyncFd::register_with_interest(io::stdout(), Interest::ERROR) };
-    // A file cannot be waited for, and nobody leaves it.
-    if let Ok(output) = output
-        && output.ready(Interest::ERROR).await.is_ok()
-    {
-        return;
-    }
-    future::pending::<()>().await;
 }

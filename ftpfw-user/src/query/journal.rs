@@ -32,6 +32,9 @@ pub struct EventRow {
     pub port: Option<u16>,
     /// `passive`, `active`, `opaque` or `manual`.
     pub mode: Option<String>,
+    /// What negotiated an `armed` one: `pasv`, `epsv` and so on, as `negotiations` in `ftpfw stats`.
+    #[serde(default)]
+    pub by: Option<String>,
     /// Why: of `refused` as `refused` in `ftpfw stats`, of `withdrawn` its cause.
     pub reason: Option<String>,
     /// Who is `logged-in`.
@@ -52,7 +55,7 @@ pub struct Batch {
 }
 
 /// `2026-11-22T14:02:11.123Z`.
-mod rfc3339 {
+pub(super) mod rfc3339 {
     use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
@@ -87,6 +90,7 @@ mod tests {
             server_port: Some(21),
             port: None,
             mode: None,
+            by: None,
             reason: Some("bounce".to_owned()),
             user: None,
             line: Some("PORT 10,0,0,9,0,25".to_owned()),
@@ -98,7 +102,7 @@ mod tests {
             json!({
                 "number": 7, "time": "2026-11-22T14:02:11.100Z", "event": "refused", "session": 3,
                 "client": "192.0.2.7", "client_port": 40000, "server": "192.0.2.1", "server_port": 21,
-                "port": null, "mode": null, "reason": "bounce", "user": null,
+                "port": null, "mode": null, "by": null, "reason": "bounce", "user": null,
                 "line": "PORT 10,0,0,9,0,25",
                 "text": "session 3: refused (bounce): \"PORT 10,0,0,9,0,25\"",
             }),

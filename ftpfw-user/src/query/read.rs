@@ -6,41 +6,47 @@ use anyhow::bail;
 use ftpfw_common::{
     Address,
     abi::{
-        keys::{SessionKey, TupleKey},
-        values::{Mode, Session, Tuple},
+        keys::{FlowKey, SessionKey, TupleKey},
+        values::{Flow, Mode, Session, Tuple},
     },
     control::State,
+    packet::protocol,
     reason::{Counter, Loss, Negotiation, Nic, Reason, Refusal},
 };
 
-use super::model::{InterfaceRow, ListenerRow, SessionRow, Stats, TupleRow};
+use super::model::{FlowRow, InterfaceRow, ListenerRow, SessionRow, Stats, TupleRow};
 use crate::kernel::{
     Counters, Maps, PinDir, Wire, clock,
     clock::ms_between,
     pins::{AttachedMode, PinnedInterface},
 };
 
-/// All tuples that admit something now, or did: armed ones that are not expired, and claimed ones.
+/// All tuples that admit something now, or did: armed ones that are not expired, and claimed ones, as
+/// the maps give them.
 ///
 /// # Errors
 ///
-/// Those of the maps.
-pub fn tuples(maps: &Maps) -> anyhow::Result<Vec<TupleRow>> {
+/// Those of the maps; so with all rows.
+pub fn tuples(maps: &Maps) -> anyhow::Result<impl Iterator<Item = anyhow::Result<TupleRow>>> {
     let now = clock::now();
-    let (armed, claimed) = maps.all_tuples()?;
-    let armed = armed
-        .iter()
-        .filter(|(_, tuple)| tuple.until > now)
-        .map(|(key, tuple)| TupleRow {
-            expires_in_ms: Some(ms_between(now, tuple.until)),
-            ..tuple_row(key, tuple, "armed", now)
-        });
-    let claimed = claimed
-        .iter()
-        .map(|(key, tuple)| tuple_row(key, tuple, "claimed", now));
-    let mut rows: Vec<_> = armed.chain(claimed).collect();
-    rows.sort_by_key(|row| (row.client, row.server, row.port, row.client_port));
-    Ok(rows)
+    let armed = maps.armed_entries()?.filter_map(move |entry| match entry {
+        Ok((_, Wire(tuple))) if tuple.until <= now => None,
+        Ok((Wire(key), Wire(tuple))) => Some(Ok(armed_row(&key, &tuple, now))),
+        Err(error) => Some(Err(error.into())),
+    });
+    let claimed = maps.claimed_entries()?.map(move |entry| {
+        let (Wire(key), Wire(tuple)) = entry?;
+        Ok(tuple_row(&key, &tuple, "claimed", now))
+    });
+    Ok(armed.chain(claimed))
+}
+
+/// A tuple of `ARMED`, `now` in ns of the maps' clock.
+pub(super) fn armed_row(key: &TupleKey, tuple: &Tuple, now: u64) -> TupleRow {
+    TupleRow {
+        expires_in_ms: Some(ms_between(now, tuple.until)),
+        ..tuple_row(key, tuple, "armed", now)
+    }
 }
 
 fn tuple_row(key: &TupleKey, tuple: &Tuple, state: &str, now: u64) -> TupleRow {
@@ -63,40 +69,68 @@ fn tuple_row(key: &TupleKey, tuple: &Tuple, state: &str, now: u64) -> TupleRow {
 ///
 /// # Errors
 ///
-/// Those of the maps.
-pub fn listeners(maps: &Maps) -> anyhow::Result<Vec<ListenerRow>> {
-    let (map, now) = (maps.listeners()?, clock::now());
+/// Those of the map.
+pub fn listeners(maps: &Maps) -> anyhow::Result<impl Iterator<Item = anyhow::Result<ListenerRow>>> {
+    let now = clock::now();
     let one = |address: Address| (!address.is_unspecified()).then(|| IpAddr::from(address));
-    let mut rows = Vec::new();
-    for entry in map.iter() {
+    Ok(maps.listener_entries()?.map(move |entry| {
         let (Wire(key), Wire(listener)) = entry?;
-        rows.push(ListenerRow {
+        Ok(ListenerRow {
             server: one(key.server),
             port: key.port,
             daemon: listener.daemon,
             client: one(listener.client),
             session: (listener.session != 0).then_some(listener.session),
             age_ms: ms_between(listener.opened_at, now),
-        });
+        })
+    }))
+}
+
+/// Flows of no local socket that have not been silent for too long.
+///
+/// # Errors
+///
+/// Those of the map.
+pub fn flows(maps: &Maps) -> anyhow::Result<impl Iterator<Item = anyhow::Result<FlowRow>>> {
+    let now = clock::now();
+    Ok(maps.flow_entries()?.filter_map(move |entry| match entry {
+        Ok((_, Wire(flow))) if flow.until <= now => None,
+        Ok((Wire(key), Wire(flow))) => Some(Ok(flow_row(&key, &flow, now))),
+        Err(error) => Some(Err(error.into())),
+    }))
+}
+
+fn flow_row(key: &FlowKey, flow: &Flow, now: u64) -> FlowRow {
+    let protocol = match u8::try_from(key.protocol) {
+        Ok(protocol::TCP) => "tcp",
+        _ => "udp",
+    };
+    let state = match flow.state {
+        Flow::HANDSHAKE => "handshake",
+        Flow::CLOSING => "closing",
+        _ => "live",
+    };
+    FlowRow {
+        protocol: protocol.to_owned(),
+        remote: key.remote.into(),
+        remote_port: key.remote_port,
+        local: key.local.into(),
+        local_port: key.local_port,
+        state: state.to_owned(),
+        expires_in_ms: ms_between(now, flow.until),
     }
-    rows.sort_by_key(|row| (row.port, row.server));
-    Ok(rows)
 }
 
 /// All control connections, with what the kernel knows of them: neither user nor commands.
 ///
 /// # Errors
 ///
-/// Those of the maps.
-pub fn sessions(maps: &Maps) -> anyhow::Result<Vec<SessionRow>> {
+/// Those of the map.
+pub fn sessions(maps: &Maps) -> anyhow::Result<impl Iterator<Item = anyhow::Result<SessionRow>>> {
     let now = clock::now();
-    let mut rows: Vec<_> = maps
-        .sessions()?
-        .iter()
-        .map(|(key, session)| session_row(key, session, now))
-        .collect();
-    rows.sort_by_key(|row| row.id);
-    Ok(rows)
+    Ok(maps
+        .session_entries()?
+        .map(move |entry| entry.map(|(key, session)| session_row(&key, &session, now))))
 }
 
 fn session_row(key: &SessionKey, session: &Session, now: u64) -> SessionRow {
