@@ -5,9 +5,11 @@
 //! * [`agent`]: the events of the programs → sessions, log lines, tuples, answers;
 //! * [`query`]: what the maps and the agent know, as tables and JSON;
 //! * [`mod@replay`]: the same filter and engine over a capture file;
+//! * [`mod@check`]: would it work;
 //! * [`mod@run`] and [`mod@detach`]: the two verbs that change something.
 
 pub mod agent;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod detach;
@@ -32,6 +34,7 @@ pub async fn execute(command: Command) -> anyhow::Result<()> {
         Command::List(args) => query::list(&args).await,
         Command::Stats(args) => query::stats(&args),
         Command::Events(args) => query::events(&args).await,
+        Command::Check(args) => check::check(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Detach(args) => detach::detach(&args),
     }

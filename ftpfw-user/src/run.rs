@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use crate::{
     agent::{Agent, StopSignals, api::Socket, interfaces::Interfaces},
     cli::RunArgs,
-    config::Config,
+    config::{Config, find_all},
     kernel::{
         Kernel, LoadOptions, PinDir,
         attach::{self, Attached, Rollback},
@@ -33,25 +33,25 @@ const MESSAGES_DEBUG: u8 = 4;
 ///
 /// When anything is missing or refused; nothing that this run made is left in the kernel then.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let mut config = Config::resolve(args)?;
+    let mut config = Config::resolve(&args)?;
+    let interfaces = find_all(&config.interfaces)?;
     requirements::prepare(&config.pin_dir)?;
     let mut stop = StopSignals::catch()?;
     let pins = PinDir::new(config.pin_dir.clone());
     let _lock = lock(&pins)?;
     let mut rollback = Rollback::begin(&pins);
     let socket = Socket::bind(&config.socket)?;
-    attach::refuse_unfit(&pins, &config.interfaces).await?;
+    attach::refuse_unfit(&pins, &interfaces).await?;
     // Under adopted state they have been unreachable all the time.
     if !pins.in_use() {
         warn_of_listeners(&config);
     }
-    config.settings.partial_checksums =
-        u32::from(nic::partial_checksums(&config.interfaces).await?);
+    config.settings.partial_checksums = u32::from(nic::partial_checksums(&interfaces).await?);
     let mut kernel = load(&config, &pins)?;
     let attached = attach::attach(
         &mut kernel,
         &pins,
-        &config.interfaces,
+        &interfaces,
         config.settings,
         &mut rollback,
     )?;

@@ -22,7 +22,7 @@ use super::{
     journal::Journal,
 };
 use crate::{
-    config::Interface,
+    config::{Interface, WantedInterface},
     kernel::{
         Kernel, PinDir, Wire,
         attach::{self, Rollback},
@@ -39,7 +39,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub struct Interfaces {
     kernel: Kernel,
     pins: PinDir,
-    wanted: Vec<Interface>,
+    wanted: Vec<WantedInterface>,
     /// What is wrong with an interface, so that it is said once.
     complaints: HashMap<String, String>,
 }
@@ -47,7 +47,7 @@ pub struct Interfaces {
 impl Interfaces {
     /// The interfaces of that name, which are attached to already.
     #[must_use]
-    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[Interface]) -> Self {
+    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[WantedInterface]) -> Self {
         Self {
             kernel,
             pins,
@@ -108,14 +108,15 @@ impl Interfaces {
                 }
             }
         }
-        for Interface { name, mode, .. } in self.wanted.clone() {
-            if attached.contains(&name) {
+        for wanted in self.wanted.clone() {
+            if attached.contains(&wanted.name) {
                 continue;
             }
-            let Ok(interface) = Interface::find(&name, mode) else {
-                self.complaints.remove(&name);
+            let Ok(interface) = wanted.find() else {
+                self.complaints.remove(&wanted.name);
                 continue;
             };
+            let name = wanted.name;
             match self.attach(&interface).await {
                 Ok(mode) => {
                     self.complaints.remove(&name);

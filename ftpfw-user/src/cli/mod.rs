@@ -2,6 +2,7 @@
 //!
 //! [`crate::config`] turns the arguments of `run` into a resolved configuration.
 
+mod check;
 mod events;
 mod replay;
 mod run;
@@ -10,7 +11,9 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use check::CheckArgs;
 pub use events::EventsArgs;
+pub(crate) use events::age;
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
 
@@ -44,6 +47,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// What happened, a line (or a JSON object) each: negotiations, transfers, refusals with their line.
     Events(EventsArgs),
+    /// Whether a configuration file is right; changes nothing, needs no privilege.
+    Check(CheckArgs),
     /// The same filter and engine over a capture; reads only, needs no privilege.
     Replay(ReplayArgs),
     /// Remove everything that ftpfw put into the kernel.

@@ -1,5 +1,9 @@
 //! What `ftpfw run` was asked to do, resolved: every value checked, every default filled in.
+//!
+//! What is a flag goes before what is in the configuration file ([`file`]), and that before the default.
 
+mod changes;
+pub mod file;
 mod interface;
 mod passive;
 mod ports;
@@ -8,17 +12,19 @@ use std::{fmt, path::PathBuf};
 
 use ftpfw_common::abi::policy::{Settings, ftps};
 
-pub use interface::{Interface, InterfaceArg, InterfaceError};
+pub use changes::Differences;
+pub use interface::{Interface, InterfaceArg, InterfaceError, WantedInterface, find_all};
 pub use passive::PassivePorts;
 pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
 
-use crate::cli::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
+use crate::cli::{self, FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
+use file::{File, Keys, values};
 
 /// A resolved configuration: one value each, nothing optional that is not really optional.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The interfaces, each once.
-    pub interfaces: Vec<Interface>,
+    /// The interfaces, each once. They need not exist.
+    pub interfaces: Vec<WantedInterface>,
     /// What each local port is.
     pub ports: PortPolicy,
     /// What goes into the map `SETTINGS`.
@@ -56,76 +62,132 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+impl FilterChoice {
+    /// The word for it on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Tc => "tc",
+        }
+    }
+}
+
 impl Config {
-    /// Checks and completes the arguments. Changes nothing; looks up the interfaces.
+    /// Reads the configuration file, if there is one, and checks and completes what it and the flags say.
+    /// Changes nothing.
     ///
     /// # Errors
     ///
-    /// [`UsageError`] for arguments that contradict each other or ask for what is not built;
-    /// [`InterfaceError`] for an interface that does not exist.
-    pub fn resolve(args: RunArgs) -> anyhow::Result<Self> {
-        supported(&args)?;
-        if !args.place.pin_dir.is_absolute() {
-            let path = args.place.pin_dir.display();
+    /// [`file::FileError`] for what is wrong in the file; [`UsageError`] for arguments that contradict
+    /// it or each other.
+    pub fn resolve(args: &RunArgs) -> anyhow::Result<Self> {
+        let file = match &args.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let config = Self::of(args, &file.keys)?;
+        if config.interfaces.is_empty() {
+            let text = "no interface to protect: name one, --interface IFACE, or \
+                        a file with a line `interfaces = [\"IFACE\"]`, --config FILE";
+            return Err(UsageError(text.to_owned()).into());
+        }
+        Ok(config)
+    }
+
+    /// What the flags and, behind them, the file come to; maybe without any interface.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] for what contradicts itself.
+    pub(crate) fn of(args: &RunArgs, keys: &Keys) -> anyhow::Result<Self> {
+        let pin_dir = args.pin_dir.as_ref().or(keys.pin_dir());
+        let pin_dir = pin_dir.cloned().unwrap_or(cli::DEFAULT_PIN_DIR.into());
+        if !pin_dir.is_absolute() {
+            let path = pin_dir.display();
             return Err(UsageError(format!("--pin-dir {path} is not an absolute path")).into());
         }
-        let implicit_tls = PortPolicy::implicit_tls(&args.implicit_tls_ports, &args.control_ports);
-        let passive = passive(&args)?;
-        let ports = PortPolicy {
-            protected: args.protect,
-            open: args.open_ports,
-            control: args.control_ports,
-            implicit_tls,
-            passive,
-            protect_udp: args.udp == UdpArg::Drop,
-        };
-        ports.check()?;
-        let ftps = match args.ftps {
-            FtpsArg::Listener => ftps::LISTENER,
-            FtpsArg::Range => ftps::RANGE,
-            FtpsArg::Deny => ftps::DENY,
-        };
+        let socket = args.socket.as_ref().or(keys.socket());
+        let on = |flag: Option<bool>, key: Option<bool>| flag.or(key).unwrap_or(false);
         Ok(Self {
-            interfaces: interface::resolve(&args.interfaces, args.mode)?,
-            ports,
+            interfaces: interfaces(args, keys)?,
+            ports: ports(args, keys)?,
             settings: Settings {
-                inline_opener: u32::from(args.opener == OpenerArg::Inline),
-                dry_run: u32::from(args.dry_run),
-                ftps,
-                ..Settings::DEFAULT
+                inline_opener: u32::from(args.opener.or(keys.opener()) != Some(OpenerArg::Agent)),
+                dry_run: u32::from(on(args.dry_run, keys.dry_run)),
+                ftps: match ftps(args, keys) {
+                    FtpsArg::Listener => ftps::LISTENER,
+                    FtpsArg::Range => ftps::RANGE,
+                    FtpsArg::Deny => ftps::DENY,
+                },
+                ..keys.timeouts.fill(Settings::DEFAULT)
             },
-            keep_attached: args.keep_attached,
-            pin_dir: args.place.pin_dir,
-            socket: args.place.socket,
+            keep_attached: on(args.keep_attached, keys.keep_attached),
+            pin_dir,
+            socket: socket.cloned().unwrap_or(cli::DEFAULT_SOCKET.into()),
         })
     }
 }
 
-/// The range that `--ftps range` opens.
-fn passive(args: &RunArgs) -> anyhow::Result<Vec<PortRange>> {
-    match (args.ftps, args.passive_ports) {
-        (FtpsArg::Range, Some(PassivePorts::Range(range))) => Ok(vec![range]),
-        (FtpsArg::Range, Some(PassivePorts::Auto)) => passive::configured(),
-        (FtpsArg::Range, None) => {
-            let text = "--ftps range needs --passive-ports LO-HI, or --passive-ports auto";
-            Err(UsageError(text.to_owned()).into())
-        }
+fn interfaces(args: &RunArgs, keys: &Keys) -> Result<Vec<WantedInterface>, UsageError> {
+    let asked = or(&args.interfaces, values(&keys.interfaces));
+    interface::wanted(&asked, args.mode.or(keys.mode()).unwrap_or(ModeArg::Auto))
+}
+
+fn ports(args: &RunArgs, keys: &Keys) -> anyhow::Result<PortPolicy> {
+    let defaults = PortPolicy::default();
+    let control = or(
+        &or(&args.control_ports, keys.control_ports()),
+        defaults.control,
+    );
+    let implicit_tls = or(&args.implicit_tls_ports, keys.implicit_tls_ports());
+    let ports = PortPolicy {
+        protected: or(
+            &or(&args.protect, values(&keys.protect)),
+            defaults.protected,
+        ),
+        open: or(&args.open_ports, values(&keys.open_ports)),
+        implicit_tls: PortPolicy::implicit_tls(&implicit_tls, &control),
+        control,
+        passive: passive(args, keys)?,
+        protect_udp: args.udp.or(keys.udp()) != Some(UdpArg::Pass),
+    };
+    ports.check()?;
+    Ok(ports)
+}
+
+/// What the flags say, or else something else.
+fn or<T: Clone>(flags: &[T], other: Vec<T>) -> Vec<T> {
+    if flags.is_empty() {
+        other
+    } else {
+        flags.to_vec()
+    }
+}
+
+fn ftps(args: &RunArgs, keys: &Keys) -> FtpsArg {
+    args.ftps.or(keys.ftps()).unwrap_or(FtpsArg::Listener)
+}
+
+/// The range that `--ftps range` opens. One in the file is not used when a flag says otherwise.
+fn passive(args: &RunArgs, keys: &Keys) -> anyhow::Result<Vec<PortRange>> {
+    match (ftps(args, keys), args.passive_ports) {
+        (FtpsArg::Range, flag) => match flag.or(keys.passive_ports()) {
+            Some(PassivePorts::Range(range)) => Ok(vec![range]),
+            Some(PassivePorts::Auto) => passive::configured(),
+            None => {
+                let text = "--ftps range needs --passive-ports LO-HI, or --passive-ports auto";
+                Err(UsageError(text.to_owned()).into())
+            }
+        },
         (_, Some(_)) => {
             let text = "--passive-ports is for --ftps range";
             Err(UsageError(text.to_owned()).into())
         }
         (_, None) => Ok(Vec::new()),
     }
-}
-
-/// Refuses what does not exist yet: a firewall that silently ignores a flag is worse than one that
-/// lacks it.
-fn supported(args: &RunArgs) -> Result<(), UsageError> {
-    let not_built = |flag: &str| Err(UsageError(format!("{flag} is not built yet: leave it out")));
-    if args.config.is_some() {
-        return not_built("--config");
-    }
-    Ok(())
 }
 
 impl From<ModeArg> for FilterChoice {
@@ -149,7 +211,7 @@ mod tests {
     fn resolve(arguments: &str) -> anyhow::Result<Config> {
         let words = format!("ftpfw run {arguments}");
         match Cli::try_parse_from(words.split_whitespace())?.command {
-            Command::Run(args) => Config::resolve(*args),
+            Command::Run(args) => Config::resolve(&args),
             other => panic!("not `run`: {other:?}"),
         }
     }
@@ -208,7 +270,9 @@ mod tests {
 
     #[test]
     fn an_unknown_interface_is_named() {
-        assert_eq!(error("-i nosuch0"), "interface nosuch0 does not exist");
+        let config = resolve("-i lo -i nosuch0").expect("it may come yet");
+        let error = find_all(&config.interfaces).expect_err("it is not there");
+        assert_eq!(error.to_string(), "interface nosuch0 does not exist");
     }
 
     #[test]
@@ -252,8 +316,79 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_is_not_claimed() {
-        let text = error("-i lo --config f.toml");
-        assert!(text.contains("not built yet"), "{text}");
+    fn somebody_must_name_an_interface() {
+        let text = error("--dry-run");
+        assert!(
+            text.contains("--interface") && text.contains("--config"),
+            "{text}"
+        );
+        let keys = "interfaces = [\"eth7:tc\", \"eth8\"]\nmode = \"generic\"";
+        let config = with_file("", keys).expect("the file names some");
+        let named: Vec<_> = config.interfaces.iter().map(ToString::to_string).collect();
+        assert_eq!(named, ["eth7:tc", "eth8:generic"]);
+        // Those of the flags take the place of those of the file, and its mode is for them too.
+        let config = with_file("-i eth9", keys).unwrap();
+        let named: Vec<_> = config.interfaces.iter().map(ToString::to_string).collect();
+        assert_eq!(named, ["eth9:generic"]);
+    }
+
+    fn with_file(arguments: &str, text: &str) -> anyhow::Result<Config> {
+        let words = format!("ftpfw run {arguments}");
+        match Cli::try_parse_from(words.split_whitespace())?.command {
+            Command::Run(args) => Config::of(&args, &toml::from_str(text)?),
+            other => panic!("not `run`: {other:?}"),
+        }
+    }
+
+    /// All keys, each with a value that is not the default.
+    const EVERYTHING: &str = r#"
+        interfaces = ["lo"]
+        mode = "tc"
+        control_ports = [2121]
+        implicit_tls_ports = [9990]
+        protect = ["1024-2000", 3000]
+        open_ports = ["8080/tcp", 5353]
+        udp = "pass"
+        opener = "agent"
+        ftps = "range"
+        passive_ports = "50000-50100"
+        dry_run = true
+        keep_attached = true
+        pin_dir = "/pins"
+        socket = "/socket"
+        [timeouts]
+        tuple = "30s"
+        tcp_flow = "2h"
+        closing_flow = "10s"
+        udp_flow = "1m"
+    "#;
+
+    #[test]
+    fn the_file_goes_before_the_defaults_and_flags_before_the_file() {
+        let flags = "-i lo:auto --control-port 21 --implicit-tls-port 990 --protect 1024-65535 \
+                     --udp drop --opener inline --ftps listener --dry-run=false \
+                     --keep-attached=false --pin-dir /sys/fs/bpf/ftpfw \
+                     --socket /run/ftpfw/agent.sock";
+        let file = with_file("", EVERYTHING).unwrap();
+        let default = with_file("-i lo", "").unwrap();
+        let same: Vec<_> = file
+            .entries()
+            .into_iter()
+            .filter(|entry| default.entries().contains(entry))
+            .collect();
+        assert!(same.is_empty(), "the file does not reach {same:?}");
+        let mut flags = with_file(flags, EVERYTHING).unwrap();
+        // No flag says these.
+        assert_eq!(flags.ports.open, file.ports.open);
+        flags.ports.open.clear();
+        assert_eq!(flags.settings.tuple_lifetime, 30_000_000_000);
+        flags.settings = Settings {
+            tuple_lifetime: default.settings.tuple_lifetime,
+            tcp_flow_lifetime: default.settings.tcp_flow_lifetime,
+            closing_flow_lifetime: default.settings.closing_flow_lifetime,
+            udp_flow_lifetime: default.settings.udp_flow_lifetime,
+            ..flags.settings
+        };
+        assert_eq!(flags, default);
     }
 }

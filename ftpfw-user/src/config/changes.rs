@@ -1,0 +1,160 @@
+//! A configuration in words, and what is different in another one.
+
+use std::{fmt, time::Duration};
+
+use ftpfw_common::abi::policy::ftps;
+use jiff::{
+    SignedDuration,
+    fmt::friendly::{Designator, SpanPrinter},
+};
+
+use super::Config;
+
+/// Keys that have changed, each with its old and its new value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences(Vec<(&'static str, String, String)>);
+
+impl Differences {
+    /// Whether nothing has changed.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing has changed");
+        }
+        for (number, (key, before, after)) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{key}: {before} -> {after}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Every key of the configuration file, with the value that holds.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(&'static str, String)> {
+        let (ports, settings) = (&self.ports, &self.settings);
+        let either = |condition, yes: &str, no: &str| if condition { yes } else { no }.to_owned();
+        vec![
+            ("interfaces", list(&self.interfaces)),
+            ("control_ports", list(&ports.control)),
+            ("implicit_tls_ports", list(&ports.implicit_tls)),
+            ("protect", list(&ports.protected)),
+            ("open_ports", list(&ports.open)),
+            ("udp", either(ports.protect_udp, "drop", "pass")),
+            (
+                "opener",
+                either(settings.inline_opener != 0, "inline", "agent"),
+            ),
+            ("ftps", ftps_word(settings.ftps).to_owned()),
+            ("passive_ports", list(&ports.passive)),
+            ("dry_run", (settings.dry_run != 0).to_string()),
+            ("keep_attached", self.keep_attached.to_string()),
+            ("pin_dir", self.pin_dir.display().to_string()),
+            ("socket", self.socket.display().to_string()),
+            ("timeouts.tuple", time(settings.tuple_lifetime)),
+            ("timeouts.tcp_flow", time(settings.tcp_flow_lifetime)),
+            (
+                "timeouts.closing_flow",
+                time(settings.closing_flow_lifetime),
+            ),
+            ("timeouts.udp_flow", time(settings.udp_flow_lifetime)),
+        ]
+    }
+
+    /// What is different in `new`.
+    #[must_use]
+    pub fn differences(&self, new: &Self) -> Differences {
+        let pairs = self.entries().into_iter().zip(new.entries());
+        let changed = pairs.filter(|((_, before), (_, after))| before != after);
+        Differences(
+            changed
+                .map(|((key, before), (_, after))| (key, before, after))
+                .collect(),
+        )
+    }
+
+    /// Takes over from `running` what cannot change while it runs; what that was, and was asked for.
+    pub fn keep_fixed(&mut self, running: &Self) -> Differences {
+        let asked = self.clone();
+        self.pin_dir.clone_from(&running.pin_dir);
+        self.socket.clone_from(&running.socket);
+        self.settings.inline_opener = running.settings.inline_opener;
+        self.differences(&asked)
+    }
+}
+
+fn list<T: fmt::Display>(values: &[T]) -> String {
+    if values.is_empty() {
+        return "none".to_owned();
+    }
+    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+    values.join(", ")
+}
+
+const fn ftps_word(value: u32) -> &'static str {
+    match value {
+        ftps::LISTENER => "listener",
+        ftps::RANGE => "range",
+        _ => "deny",
+    }
+}
+
+/// As it may be written in the file: `1h 30m`.
+fn time(ns: u64) -> String {
+    const PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact);
+    SignedDuration::try_from(Duration::from_nanos(ns)).map_or_else(
+        |_| format!("{ns} ns"),
+        |duration| PRINTER.duration_to_string(&duration),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn config(arguments: &str) -> Config {
+        let words = format!("ftpfw run -i lo {arguments}");
+        match Cli::parse_from(words.split_whitespace()).command {
+            Command::Run(args) => Config::resolve(&args).expect(arguments),
+            other => panic!("not `run`: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_has_changed_is_said_with_both_values() {
+        let before = config("--open-port 8080/tcp");
+        assert_eq!(
+            before.differences(&before).to_string(),
+            "nothing has changed"
+        );
+        let mut after = config("--dry-run");
+        after.settings.tuple_lifetime = 90_000_000_000;
+        assert_eq!(
+            before.differences(&after).to_string(),
+            "open_ports: 8080/tcp -> none; dry_run: false -> true; timeouts.tuple: 2m -> 1m 30s"
+        );
+    }
+
+    #[test]
+    fn what_cannot_change_stays() {
+        let running = config("");
+        let mut asked = config("--pin-dir /elsewhere --opener agent --udp pass");
+        let kept = asked.keep_fixed(&running);
+        assert_eq!(
+            kept.to_string(),
+            "opener: inline -> agent; pin_dir: /sys/fs/bpf/ftpfw -> /elsewhere"
+        );
+        let rest = running.differences(&asked);
+        assert_eq!(rest.to_string(), "udp: drop -> pass");
+    }
+}
