@@ -6,7 +6,8 @@
 //! * [`query`]: what the maps and the agent know, as tables and JSON;
 //! * [`mod@replay`]: the same filter and engine over a capture file;
 //! * [`mod@check`]: would it work;
-//! * [`mod@run`] and [`mod@detach`]: the two verbs that change something.
+//! * [`mod@run`] and [`mod@detach`]: the two verbs that change something;
+//! * [`privileges`] and [`service`]: what the agent gives up, and whom it tells how it is.
 
 pub mod agent;
 pub mod check;
@@ -16,11 +17,25 @@ pub mod detach;
 pub mod kernel;
 pub mod listeners;
 pub mod logging;
+pub mod privileges;
 pub mod query;
 pub mod replay;
 pub mod run;
+pub mod service;
 
 use cli::Command;
+
+/// What must be done while there is only one thread. To be called before [`execute`].
+///
+/// # Errors
+///
+/// As [`execute`].
+pub fn prepare(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(args) => run::prepare(args),
+        _ => Ok(()),
+    }
+}
 
 /// Does what the command line asks for.
 ///

@@ -1,6 +1,6 @@
 //! Who listens on ports that are about to be closed.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, fmt, net::SocketAddr};
 
 use ftpfw_common::abi::policy::port;
 use procfs::{
@@ -17,6 +17,23 @@ pub struct CutOff {
     pub transport: &'static str,
     /// Name and number of a process that has it open, where one can be seen.
     pub process: Option<(String, i32)>,
+}
+
+impl fmt::Display for CutOff {
+    /// The whole sentence, with what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some((name, pid)) => write!(f, "{name} (pid {pid})")?,
+            None => f.write_str("an unknown process")?,
+        }
+        let (address, transport) = (self.address, self.transport);
+        let port = address.port();
+        write!(
+            f,
+            " on {address}/{transport} will be unreachable from outside; \
+             `--open-port {port}/{transport}` keeps it open"
+        )
+    }
 }
 
 /// The sockets of this network namespace that `policy` (by port, see

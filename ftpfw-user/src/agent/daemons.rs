@@ -24,6 +24,7 @@ use crate::kernel::{
     Maps, Wire, clock,
     maps::{ListenerMap, NumberMap},
     ports::Ports,
+    tuples::is_missing,
 };
 
 /// Only overwrite: the key must be there.
@@ -74,10 +75,60 @@ impl Daemons {
         Ok(daemons)
     }
 
+    /// The ports of control connections.
+    #[must_use]
+    pub fn control(&self) -> &[u16] {
+        &self.control
+    }
+
     /// Whether a port is one of control connections.
     #[must_use]
     pub fn serves(&self, port: u16) -> bool {
         self.control.contains(&port)
+    }
+
+    /// Other ports are those of control connections. Daemons that serve none of them are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    pub fn set_control(&mut self, control: Vec<u16>) -> Result<(), MapError> {
+        let gone: Vec<u16> = std::mem::replace(&mut self.control, control)
+            .into_iter()
+            .filter(|port| !self.serves(*port))
+            .collect();
+        for port in gone {
+            self.forget(port)?;
+        }
+        self.find();
+        Ok(())
+    }
+
+    /// A port is none of control connections any more, and a daemon known by it no daemon, unless it
+    /// has another one.
+    fn forget(&mut self, port: u16) -> Result<(), MapError> {
+        let daemon = u32::from(port);
+        // Not there: nobody has listened.
+        let _not_there = self.daemons.remove(&daemon);
+        let mut daemons = self.daemons.iter().filter_map(Result::ok);
+        if daemons.any(|(_, other)| other == daemon) {
+            return Ok(());
+        }
+        let processes: Vec<u32> = self
+            .processes
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, of)| *of == daemon)
+            .map(|(process, _)| process)
+            .collect();
+        for process in processes {
+            match self.processes.remove(&process) {
+                // It has ended since.
+                Err(error) if !is_missing(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Finds the processes that listen on control ports, and what belongs to them.

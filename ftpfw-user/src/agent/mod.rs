@@ -4,6 +4,7 @@ mod agreement;
 pub mod api;
 mod daemons;
 mod event;
+mod exchange;
 mod follow;
 mod foreign;
 mod history;
@@ -13,6 +14,7 @@ mod journal;
 pub(crate) mod lines;
 mod narrate;
 mod opener;
+pub mod reload;
 mod sessions;
 mod stream;
 mod sweep;
@@ -27,11 +29,15 @@ use ftpfw_common::{
     abi::policy::Settings,
     reason::{Counter, Loss},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Mutex as AsyncMutex,
+};
 
 use crate::{
     kernel::{Kernel, Maps, PinDir, clock, clock::ms_between},
     query::model::AgentRow,
+    service,
 };
 use api::Socket;
 use daemons::Daemons;
@@ -41,6 +47,7 @@ use foreign::Foreign;
 use interfaces::Interfaces;
 use journal::Journal;
 use opener::Opener;
+use reload::Reloader;
 use stream::EventStream;
 
 /// What the agent's tasks share.
@@ -48,7 +55,7 @@ use stream::EventStream;
 struct Shared {
     maps: Maps,
     pins: PinDir,
-    settings: Settings,
+    settings: Mutex<Settings>,
     /// ns of `CLOCK_MONOTONIC`.
     started_at: u64,
     journal: Arc<Journal>,
@@ -57,7 +64,8 @@ struct Shared {
 
 impl Shared {
     fn row(&self) -> AgentRow {
-        let opener = if self.settings.inline_opener != 0 {
+        let settings = *lock(&self.settings);
+        let opener = if settings.inline_opener != 0 {
             "inline"
         } else {
             "agent"
@@ -71,7 +79,7 @@ impl Shared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: ms_between(self.started_at, clock::now()),
             opener: opener.to_owned(),
-            dry_run: self.settings.dry_run != 0,
+            dry_run: settings.dry_run != 0,
             disagreements,
             contradictions,
         }
@@ -114,7 +122,7 @@ impl Agent {
         let shared = Shared {
             maps: Maps::open(pins)?,
             pins: pins.clone(),
-            settings,
+            settings: Mutex::new(settings),
             started_at: clock::now(),
             journal,
             follower: Mutex::new(follower),
@@ -127,7 +135,7 @@ impl Agent {
         })
     }
 
-    /// Serves, and looks after the interfaces, until a signal asks for the end.
+    /// Serves, looks after the interfaces and reloads, until a signal asks for the end.
     ///
     /// # Errors
     ///
@@ -135,27 +143,31 @@ impl Agent {
     pub async fn serve(
         mut self,
         interfaces: Interfaces,
+        reloader: &mut Reloader,
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let tuples = shared.maps.tuples()?;
+        let interfaces = AsyncMutex::new(interfaces);
+        // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
             () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
-            result = interfaces.watch(&shared.journal) => result,
+            result = interfaces::watch(&interfaces, &shared.journal) => result,
+            () = reloader.serve(&shared, &interfaces) => Ok(()),
+            () = service::watchdog() => Ok(()),
             () = stop.wait() => Ok(()),
         }
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP. From the moment this exists they no longer kill: what is half
+/// SIGINT and SIGTERM. From the moment this exists they no longer kill: what is half
 /// attached is finished first, and then taken back.
 #[derive(Debug)]
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
 }
 
 impl StopSignals {
@@ -168,7 +180,6 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -177,7 +188,6 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
         }
     }
 }

@@ -30,10 +30,7 @@ pub(super) fn check(path: &Path) -> Report<'_> {
         file: path,
         ok: findings.iter().all(|it| it.severity != Severity::Error),
         findings,
-        configuration: configuration
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.into()))
-            .collect(),
+        configuration: configuration.into_iter().collect(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod file;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::{self, Write as _},
     path::Path,
@@ -13,7 +14,10 @@ use std::{
 use anyhow::bail;
 use serde::Serialize;
 
-use crate::{cli::CheckArgs, config::UsageError};
+use crate::{
+    cli::CheckArgs,
+    config::{UsageError, Value},
+};
 
 /// Whether a finding is in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,7 +47,7 @@ struct Report<'a> {
     ok: bool,
     findings: Vec<Finding>,
     /// Keys and what they come to, without flags; nothing if there is an error.
-    configuration: serde_json::Map<String, serde_json::Value>,
+    configuration: BTreeMap<&'static str, Value>,
 }
 
 /// Checks what it is asked to.

@@ -1,18 +1,68 @@
 //! A configuration in words, and what is different in another one.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use ftpfw_common::abi::policy::ftps;
 use jiff::{
     SignedDuration,
     fmt::friendly::{Designator, SpanPrinter},
 };
+use serde::Serialize;
 
 use super::Config;
 
+/// A value of a key, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// Some, or none.
+    List(Vec<String>),
+    /// A word, a path, a time.
+    Text(String),
+    /// Yes or no.
+    Switch(bool),
+}
+
+impl Value {
+    fn list<T: fmt::Display>(values: &[T]) -> Self {
+        Self::List(values.iter().map(ToString::to_string).collect())
+    }
+
+    fn path(path: &Path) -> Self {
+        Self::Text(path.display().to_string())
+    }
+
+    /// A time, ns, as it may be written in the file: `1h 30m`.
+    fn time(ns: u64) -> Self {
+        const PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact);
+        let duration = SignedDuration::try_from(Duration::from_nanos(ns));
+        Self::Text(duration.map_or_else(
+            |_| format!("{ns} ns"),
+            |duration| PRINTER.duration_to_string(&duration),
+        ))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(word: &str) -> Self {
+        Self::Text(word.to_owned())
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(values) if values.is_empty() => f.write_str("none"),
+            Self::List(values) => f.write_str(&values.join(", ")),
+            Self::Text(text) => f.write_str(text),
+            Self::Switch(on) => on.fmt(f),
+        }
+    }
+}
+
 /// Keys that have changed, each with its old and its new value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Differences(Vec<(&'static str, String, String)>);
+pub struct Differences(Vec<(&'static str, Value, Value)>);
 
 impl Differences {
     /// Whether nothing has changed.
@@ -38,26 +88,33 @@ impl fmt::Display for Differences {
 impl Config {
     /// Every key of the configuration file, with the value that holds.
     #[must_use]
-    pub fn entries(&self) -> Vec<(&'static str, String)> {
+    pub fn entries(&self) -> Vec<(&'static str, Value)> {
         let (ports, settings) = (&self.ports, &self.settings);
-        let either = |condition, yes: &str, no: &str| if condition { yes } else { no }.to_owned();
+        let udp = if ports.protect_udp { "drop" } else { "pass" };
+        let opener = match settings.inline_opener {
+            0 => "agent",
+            _ => "inline",
+        };
+        let ftps = match settings.ftps {
+            ftps::LISTENER => "listener",
+            ftps::RANGE => "range",
+            _ => "deny",
+        };
+        let time = Value::time;
         vec![
-            ("interfaces", list(&self.interfaces)),
-            ("control_ports", list(&ports.control)),
-            ("implicit_tls_ports", list(&ports.implicit_tls)),
-            ("protect", list(&ports.protected)),
-            ("open_ports", list(&ports.open)),
-            ("udp", either(ports.protect_udp, "drop", "pass")),
-            (
-                "opener",
-                either(settings.inline_opener != 0, "inline", "agent"),
-            ),
-            ("ftps", ftps_word(settings.ftps).to_owned()),
-            ("passive_ports", list(&ports.passive)),
-            ("dry_run", (settings.dry_run != 0).to_string()),
-            ("keep_attached", self.keep_attached.to_string()),
-            ("pin_dir", self.pin_dir.display().to_string()),
-            ("socket", self.socket.display().to_string()),
+            ("interfaces", Value::list(&self.interfaces)),
+            ("control_ports", Value::list(&ports.control)),
+            ("implicit_tls_ports", Value::list(&ports.implicit_tls)),
+            ("protect", Value::list(&ports.protected)),
+            ("open_ports", Value::list(&ports.open)),
+            ("udp", udp.into()),
+            ("opener", opener.into()),
+            ("ftps", ftps.into()),
+            ("passive_ports", Value::list(&ports.passive)),
+            ("dry_run", Value::Switch(settings.dry_run != 0)),
+            ("keep_attached", Value::Switch(self.keep_attached)),
+            ("pin_dir", Value::path(&self.pin_dir)),
+            ("socket", Value::path(&self.socket)),
             ("timeouts.tuple", time(settings.tuple_lifetime)),
             ("timeouts.tcp_flow", time(settings.tcp_flow_lifetime)),
             (
@@ -66,6 +123,17 @@ impl Config {
             ),
             ("timeouts.udp_flow", time(settings.udp_flow_lifetime)),
         ]
+    }
+
+    /// What is done, in a few words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let dry = if self.settings.dry_run != 0 {
+            ", dropping nothing (dry run)"
+        } else {
+            ""
+        };
+        format!("protecting {}{dry}", Value::list(&self.interfaces))
     }
 
     /// What is different in `new`.
@@ -88,31 +156,6 @@ impl Config {
         self.settings.inline_opener = running.settings.inline_opener;
         self.differences(&asked)
     }
-}
-
-fn list<T: fmt::Display>(values: &[T]) -> String {
-    if values.is_empty() {
-        return "none".to_owned();
-    }
-    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
-    values.join(", ")
-}
-
-const fn ftps_word(value: u32) -> &'static str {
-    match value {
-        ftps::LISTENER => "listener",
-        ftps::RANGE => "range",
-        _ => "deny",
-    }
-}
-
-/// As it may be written in the file: `1h 30m`.
-fn time(ns: u64) -> String {
-    const PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact);
-    SignedDuration::try_from(Duration::from_nanos(ns)).map_or_else(
-        |_| format!("{ns} ns"),
-        |duration| PRINTER.duration_to_string(&duration),
-    )
 }
 
 #[cfg(test)]
