@@ -5,10 +5,13 @@
 //! * [`agent`]: the events of the programs → sessions, log lines, tuples, answers;
 //! * [`query`]: what the maps and the agent know, as tables and JSON;
 //! * [`mod@replay`]: the same filter and engine over a capture file;
+//! * [`mod@check`]: would it work;
 //! * [`mod@run`], [`mod@detach`] and [`manual`]: the verbs that change something;
+//! * [`privileges`] and [`service`]: what the agent gives up, and whom it tells how it is;
 //! * [`documents`]: what packagers need.
 
 pub mod agent;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod detach;
@@ -17,13 +20,27 @@ pub mod kernel;
 pub mod listeners;
 pub mod logging;
 pub mod manual;
+pub mod privileges;
 pub mod query;
 pub mod replay;
 pub mod run;
+pub mod service;
 
 use std::process::ExitCode;
 
 use cli::Command;
+
+/// What must be done while there is only one thread. To be called before [`execute`].
+///
+/// # Errors
+///
+/// As [`execute`].
+pub fn prepare(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(args) => run::prepare(args),
+        _ => Ok(()),
+    }
+}
 
 /// Does what the command line asks for. The code is that of an answer: a "no" is 1.
 ///
@@ -40,6 +57,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => return query::explain(&args).await,
         Command::Allow(args) => manual::allow(&args).await,
         Command::Revoke(args) => manual::revoke(&args).await,
+        Command::Check(args) => check::check(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Detach(args) => detach::detach(&args),
         Command::Completions(args) => documents::completions(&args),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     net::{IpAddr, SocketAddr},
 };
 
@@ -20,6 +21,23 @@ pub struct CutOff {
     pub transport: &'static str,
     /// Name and number of a process that has it open, where one can be seen.
     pub process: Option<(String, i32)>,
+}
+
+impl fmt::Display for CutOff {
+    /// The whole sentence, with what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some((name, pid)) => write!(f, "{name} (pid {pid})")?,
+            None => f.write_str("an unknown process")?,
+        }
+        let (address, transport) = (self.address, self.transport);
+        let port = address.port();
+        write!(
+            f,
+            " on {address}/{transport} will be unreachable from outside; \
+             `--open-port {port}/{transport}` keeps it open"
+        )
+    }
 }
 
 /// The sockets of this network namespace that `policy` (by port, see

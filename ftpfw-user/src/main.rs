@@ -6,16 +6,20 @@ use std::{
 };
 
 use clap::Parser as _;
-use ftpfw_user::{cli::Cli, config::UsageError, execute, logging};
+use ftpfw_user::{
+    cli::{Cli, Command},
+    config::UsageError,
+    execute, logging, prepare,
+};
+use tokio::runtime::Runtime;
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::init(cli.verbose);
-    match execute(cli.command).await {
+    match perform(cli.command) {
         Ok(code) => code,
         Err(error) => {
             // `eprintln!` would panic where nobody listens.
@@ -27,4 +31,9 @@ async fn main() -> ExitCode {
             })
         }
     }
+}
+
+fn perform(command: Command) -> anyhow::Result<ExitCode> {
+    prepare(&command)?;
+    Runtime::new()?.block_on(execute(command))
 }

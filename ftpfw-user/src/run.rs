@@ -4,13 +4,17 @@ use std::{io, path::Path};
 
 use anyhow::{Context as _, bail};
 use aya_log::EbpfLogger;
-use tokio::io::{Interest, unix::AsyncFd};
+use ftpfw_common::abi::policy::Settings;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    runtime::Builder,
+};
 use tracing::{debug, info, warn};
 
 use crate::{
-    agent::{Agent, StopSignals, api::Socket, interfaces::Interfaces},
+    agent::{Agent, StopSignals, api::Socket, interfaces::Interfaces, reload::Reloader},
     cli::RunArgs,
-    config::Config,
+    config::{Config, find_all},
     kernel::{
         Kernel, LoadOptions, PinDir,
         attach::{self, Attached, Rollback},
@@ -20,12 +24,30 @@ use crate::{
         pins::AttachedMode,
         requirements,
     },
-    listeners,
+    listeners, privileges, service,
 };
 
 /// Most verbose level of the programs' messages, in aya-log's numbers.
 const MESSAGES_NONE: u8 = 0;
 const MESSAGES_DEBUG: u8 = 4;
+
+/// Checks what can be checked, makes what is missing, and gives up the privileges that [`run`] does not
+/// need. To be called while there is one thread.
+///
+/// # Errors
+///
+/// When anything is missing or refused.
+pub fn prepare(args: &RunArgs) -> anyhow::Result<()> {
+    let config = Config::resolve(args)?;
+    let interfaces = find_all(&config.interfaces)?;
+    requirements::prepare(&config.pin_dir)?;
+    let pins = PinDir::new(config.pin_dir);
+    // Only who has them all is told the names of others' programs.
+    let alone = Builder::new_current_thread().enable_all().build()?;
+    alone.block_on(attach::refuse_unfit(&pins, &interfaces))?;
+    drop(alone);
+    privileges::drop_unneeded().context("cannot give up privileges")
+}
 
 /// Protects the interfaces until a signal ends it.
 ///
@@ -33,44 +55,36 @@ const MESSAGES_DEBUG: u8 = 4;
 ///
 /// When anything is missing or refused; nothing that this run made is left in the kernel then.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let mut config = Config::resolve(args)?;
-    requirements::prepare(&config.pin_dir)?;
+    let config = Config::resolve(&args)?;
+    let interfaces = find_all(&config.interfaces)?;
     let mut stop = StopSignals::catch()?;
+    let mut reloader = Reloader::catch(args, config.clone())?;
     let pins = PinDir::new(config.pin_dir.clone());
     let _lock = lock(&pins)?;
     let mut rollback = Rollback::begin(&pins);
     let socket = Socket::bind(&config.socket)?;
-    attach::refuse_unfit(&pins, &config.interfaces).await?;
+    attach::refuse_unfit(&pins, &interfaces).await?;
     // Under adopted state they have been unreachable all the time.
     if !pins.in_use() {
         warn_of_listeners(&config);
     }
-    config.settings.partial_checksums =
-        u32::from(nic::partial_checksums(&config.interfaces).await?);
-    let mut kernel = load(&config, &pins)?;
-    let attached = attach::attach(
-        &mut kernel,
-        &pins,
-        &config.interfaces,
-        config.settings,
-        &mut rollback,
-    )?;
-    let agent = Agent::new(
-        &kernel,
-        &pins,
-        config.settings,
-        config.limits.log_lines,
-        socket,
-    )?;
+    let settings = Settings {
+        partial_checksums: u32::from(nic::partial_checksums(&interfaces).await?),
+        ..config.settings
+    };
+    let mut kernel = load(&config, settings, &pins)?;
+    let attached = attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
+    let agent = Agent::new(&kernel, &pins, settings, config.limits.log_lines, socket)?;
     rollback.keep();
     announce(&config, &attached).await?;
     let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces);
     // Should the agent fail, the filter stays: nothing fails open, and the next run adopts it.
     agent
-        .serve(interfaces, &mut stop)
+        .serve(interfaces, &mut reloader, &mut stop)
         .await
         .context("the agent failed; the filter stays attached")?;
-    leave(&config, &pins)
+    service::stopping();
+    leave(reloader.running(), &pins)
 }
 
 fn lock(pins: &PinDir) -> anyhow::Result<PinLock> {
@@ -86,27 +100,18 @@ fn lock(pins: &PinDir) -> anyhow::Result<PinLock> {
 
 fn warn_of_listeners(config: &Config) {
     for socket in listeners::cut_off(&config.ports.table()) {
-        let process = match socket.process {
-            Some((name, pid)) => format!("{name} (pid {pid})"),
-            None => "an unknown process".to_owned(),
-        };
-        let port = socket.address.port();
-        warn!(
-            "{process} on {}/{} will be unreachable from outside; \
-             `--open-port {port}/{}` keeps it open",
-            socket.address, socket.transport, socket.transport,
-        );
+        warn!("{socket}");
     }
 }
 
-fn load(config: &Config, pins: &PinDir) -> anyhow::Result<Kernel> {
+fn load(config: &Config, settings: Settings, pins: &PinDir) -> anyhow::Result<Kernel> {
     if pins.in_use() {
         info!("adopting the state pinned under {}", pins.path().display());
     }
     let debugging = tracing::enabled!(tracing::Level::DEBUG);
     let mut kernel = Kernel::load(&LoadOptions {
         pin_dir: Some(pins.clone()),
-        settings: config.settings,
+        settings,
         ports: config.ports.clone(),
         sizes: config.limits.sizes,
         log_level: if debugging {
@@ -154,6 +159,7 @@ async fn announce(config: &Config, attached: &[Attached]) -> anyhow::Result<()> 
     if config.settings.dry_run != 0 {
         warn!("dry run: nothing is dropped");
     }
+    service::ready(&config.summary());
     info!("ready");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -46,6 +46,22 @@ impl Firewall {
     pub fn start_at(place: Place, extra: &[&str]) -> Result<Self> {
         let mut firewall = Self {
             child: spawn(&place, extra)?,
+            place,
+            stopped: false,
+        };
+        firewall.wait_for("ready")?;
+        Ok(firewall)
+    }
+
+    /// Starts it at a place by that command, which is one of [`Place::command`]'s.
+    ///
+    /// # Errors
+    /// As [`Firewall::start`].
+    pub fn start_by(place: Place, command: &mut Command) -> Result<Self> {
+        let log = File::create(place.log_path())?;
+        let spawned = command.stdout(log.try_clone()?).stderr(log).spawn();
+        let mut firewall = Self {
+            child: spawned.context("run ftpfw")?,
             place,
             stopped: false,
         };

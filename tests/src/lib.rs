@@ -29,6 +29,7 @@ pub mod scene;
 pub mod scripted;
 pub mod secret;
 pub mod server;
+pub mod service;
 pub mod sockets;
 pub mod tls;
 pub mod transcript;

@@ -20,13 +20,14 @@ use procfs::process::Process;
 use tracing::{debug, error};
 
 use super::{
+    group,
     holders::{self, INIT},
-    service,
 };
 use crate::kernel::{
     Maps, Wire, clock,
     maps::{GroupMap, ListenerMap, NumberMap},
     ports::Ports,
+    tuples::is_missing,
 };
 
 /// Only overwrite: the key must be there.
@@ -79,10 +80,60 @@ impl Daemons {
         Ok(daemons)
     }
 
+    /// The ports of control connections.
+    #[must_use]
+    pub fn control(&self) -> &[u16] {
+        &self.control
+    }
+
     /// Whether a port is one of control connections.
     #[must_use]
     pub fn serves(&self, port: u16) -> bool {
         self.control.contains(&port)
+    }
+
+    /// Other ports are those of control connections. Daemons that serve none of them are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    pub fn set_control(&mut self, control: Vec<u16>) -> Result<(), MapError> {
+        let gone: Vec<u16> = std::mem::replace(&mut self.control, control)
+            .into_iter()
+            .filter(|port| !self.serves(*port))
+            .collect();
+        for port in gone {
+            self.forget(port)?;
+        }
+        self.find();
+        Ok(())
+    }
+
+    /// A port is none of control connections any more, and a daemon known by it no daemon, unless it
+    /// has another one.
+    fn forget(&mut self, port: u16) -> Result<(), MapError> {
+        let daemon = u32::from(port);
+        // Not there: nobody has listened.
+        let _not_there = self.daemons.remove(&daemon);
+        let mut daemons = self.daemons.iter().filter_map(Result::ok);
+        if daemons.any(|(_, other)| other == daemon) {
+            return Ok(());
+        }
+        let processes: Vec<u32> = self
+            .processes
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, of)| *of == daemon)
+            .map(|(process, _)| process)
+            .collect();
+        for process in processes {
+            match self.processes.remove(&process) {
+                // It has ended since.
+                Err(error) if !is_missing(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Finds the processes that listen on control ports, and what belongs to them.
@@ -106,12 +157,9 @@ impl Daemons {
                 self.note_daemon(port, first);
             }
             self.add_tree(process, first);
-            if let Some(service) = service::of(process) {
-                groups.insert(service.id, first);
-                service
-                    .processes
-                    .iter()
-                    .for_each(|&pid| self.add(pid, first));
+            if let Some(group) = group::of(process) {
+                groups.insert(group.id, first);
+                group.processes.iter().for_each(|&pid| self.add(pid, first));
             }
         }
         self.note_groups(&groups);

@@ -77,9 +77,25 @@ pub enum Happening {
     InterfaceRenamed { from: String, to: String },
     /// An interface that is to be protected came (back), and cannot be.
     InterfaceUnprotected { name: String, error: String },
+    /// An interface that was protected is not to be any more, and is not.
+    InterfaceDetached { name: String },
+    /// The configuration was read again and holds; what has changed.
+    Reloaded { changes: String },
+    /// The configuration was read again and is wrong: that of before holds.
+    ReloadFailed { error: String },
 }
 
 impl Event {
+    /// Something that is about no session.
+    #[must_use]
+    pub const fn of_agent(what: Happening) -> Self {
+        Self {
+            session: 0,
+            key: None,
+            what,
+        }
+    }
+
     /// What a record tells.
     #[must_use]
     pub const fn of(header: &EventHeader, what: Happening) -> Self {
@@ -129,6 +145,9 @@ impl Event {
             Happening::LoggedIn { user: text } | Happening::Refused { line: text, .. } => {
                 text.as_ref().map_or(0, String::capacity)
             }
+            Happening::Reloaded { changes: text } | Happening::ReloadFailed { error: text } => {
+                text.capacity()
+            }
             _ => 0,
         }
     }
@@ -159,6 +178,9 @@ impl Happening {
             Self::InterfaceAttached { .. } => "interface-attached",
             Self::InterfaceRenamed { .. } => "interface-renamed",
             Self::InterfaceUnprotected { .. } => "interface-unprotected",
+            Self::InterfaceDetached { .. } => "interface-detached",
+            Self::Reloaded { .. } => "reloaded",
+            Self::ReloadFailed { .. } => "reload-failed",
         }
     }
 
@@ -179,7 +201,9 @@ impl Happening {
     #[must_use]
     pub const fn level(&self) -> Level {
         match self {
-            Self::Disagreement(_) | Self::InterfaceUnprotected { .. } => Level::ERROR,
+            Self::Disagreement(_)
+            | Self::InterfaceUnprotected { .. }
+            | Self::ReloadFailed { .. } => Level::ERROR,
             Self::Refused { .. }
             | Self::BounceOut
             | Self::Contradiction

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aya::maps::MapError;
 use ftpfw_common::{
     abi::{
         event::{Cause, Direction, EventHeader, Kind},
@@ -72,6 +73,27 @@ impl Follower {
         let logged_in = self.opener.is_some();
         self.sessions
             .insert(Session::taken_over(key, session, logged_in));
+    }
+
+    /// Another policy, by port, is about to hold: nobody else's listener becomes reachable by it.
+    pub fn before_policy(&mut self, policy: &[u32]) {
+        self.foreign.mark(policy);
+    }
+
+    /// Another policy holds: control connections arrive at these ports, and tuples live for so long, ns.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    pub fn after_policy(&mut self, control: &[u16], lifetime: u64) -> Result<(), MapError> {
+        if let Some(opener) = &mut self.opener {
+            opener.set_lifetime(lifetime);
+        }
+        if self.daemons.control() == control {
+            return Ok(());
+        }
+        self.foreign.set_control(control.to_vec());
+        self.daemons.set_control(control.to_vec())
     }
 
     /// The sessions, as queries show them.

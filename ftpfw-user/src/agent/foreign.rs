@@ -39,12 +39,24 @@ impl Foreign {
             daemons: HashSet::new(),
             netns: netns(Path::new("/proc/self")),
         };
-        for socket in listeners::cut_off(&policy) {
+        foreign.mark(&policy);
+        foreign
+    }
+
+    /// Marks what listens on ports that a policy, by port, closes. To be called before it holds.
+    pub fn mark(&mut self, policy: &[u32]) {
+        for socket in listeners::cut_off(policy) {
             if let ("tcp", Some((_, pid))) = (socket.transport, socket.process) {
-                foreign.listening(socket.address.port(), pid);
+                self.listening(socket.address.port(), pid);
             }
         }
-        foreign
+    }
+
+    /// Other ports are those of control connections.
+    pub fn set_control(&mut self, control: Vec<u16>) {
+        self.control = control;
+        // Who holds them is looked up again.
+        self.daemons.clear();
     }
 
     /// Process `pid` listens on `port`. Whether that closes the port to negotiations.

@@ -14,7 +14,10 @@ use rtnetlink::{
     packet_core::NetlinkPayload,
     packet_route::{AddressFamily, RouteNetlinkMessage},
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Mutex,
+    time::{MissedTickBehavior, interval},
+};
 use tracing::{debug, error};
 
 use super::{
@@ -22,7 +25,7 @@ use super::{
     journal::Journal,
 };
 use crate::{
-    config::Interface,
+    config::{Interface, WantedInterface},
     kernel::{
         Kernel, PinDir, Wire,
         attach::{self, Rollback},
@@ -37,17 +40,17 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// The interfaces to protect, and what it takes to do so.
 #[derive(Debug)]
 pub struct Interfaces {
-    kernel: Kernel,
-    pins: PinDir,
-    wanted: Vec<Interface>,
+    pub(super) kernel: Kernel,
+    pub(super) pins: PinDir,
+    pub(super) wanted: Vec<WantedInterface>,
     /// What is wrong with an interface, so that it is said once.
-    complaints: HashMap<String, String>,
+    pub(super) complaints: HashMap<String, String>,
 }
 
 impl Interfaces {
     /// The interfaces of that name, which are attached to already.
     #[must_use]
-    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[Interface]) -> Self {
+    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[WantedInterface]) -> Self {
         Self {
             kernel,
             pins,
@@ -56,39 +59,10 @@ impl Interfaces {
         }
     }
 
-    /// Watches for ever.
-    ///
-    /// # Errors
-    ///
-    /// When netlink cannot be listened to.
-    pub(super) async fn watch(mut self, journal: &Journal) -> anyhow::Result<()> {
-        let (connection, _handle, mut messages) = new_multicast_connection(&[MulticastGroup::Link])
-            .context("cannot listen to netlink")?;
-        let _connection = tokio::spawn(connection);
-        let mut ticks = interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let deleted = tokio::select! {
-                Some((message, _)) = messages.next() => deleted(&message.payload),
-                _ = ticks.tick() => None,
-            };
-            if let Err(error) = self.reconcile(deleted, journal).await {
-                error!("cannot look after the interfaces: {error:#}");
-            }
-        }
-    }
-
     /// Brings what is attached in step with what is there. `deleted`: an index whose interface is
     /// gone, whatever has it now.
     async fn reconcile(&mut self, deleted: Option<u32>, journal: &Journal) -> anyhow::Result<()> {
-        let tell = |what| {
-            let event = Event {
-                session: 0,
-                key: None,
-                what,
-            };
-            journal.tell(clock::now(), event);
-        };
+        let tell = |what| journal.tell(clock::now(), Event::of_agent(what));
         let mut attached = HashSet::new();
         for pinned in self.pins.interfaces()? {
             match name_of(pinned.index) {
@@ -108,14 +82,15 @@ impl Interfaces {
                 }
             }
         }
-        for Interface { name, mode, .. } in self.wanted.clone() {
-            if attached.contains(&name) {
+        for wanted in self.wanted.clone() {
+            if attached.contains(&wanted.name) {
                 continue;
             }
-            let Ok(interface) = Interface::find(&name, mode) else {
-                self.complaints.remove(&name);
+            let Ok(interface) = wanted.find() else {
+                self.complaints.remove(&wanted.name);
                 continue;
             };
+            let name = wanted.name;
             match self.attach(&interface).await {
                 Ok(mode) => {
                     self.complaints.remove(&name);
@@ -163,10 +138,33 @@ impl Interfaces {
         }
     }
 
-    fn believe_partial_checksums(&self) -> anyhow::Result<()> {
+    pub(super) fn believe_partial_checksums(&self) -> anyhow::Result<()> {
         let Wire(mut settings) = self.kernel.maps().settings()?.get(&0, 0)?;
         settings.partial_checksums = 1;
         self.kernel.set_settings(settings)
+    }
+}
+
+/// Watches for ever.
+///
+/// # Errors
+///
+/// When netlink cannot be listened to.
+pub(super) async fn watch(interfaces: &Mutex<Interfaces>, journal: &Journal) -> anyhow::Result<()> {
+    let (connection, _handle, mut messages) =
+        new_multicast_connection(&[MulticastGroup::Link]).context("cannot listen to netlink")?;
+    let _connection = tokio::spawn(connection);
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let deleted = tokio::select! {
+            Some((message, _)) = messages.next() => deleted(&message.payload),
+            _ = ticks.tick() => None,
+        };
+        let mut interfaces = interfaces.lock().await;
+        if let Err(error) = interfaces.reconcile(deleted, journal).await {
+            error!("cannot look after the interfaces: {error:#}");
+        }
     }
 }
 

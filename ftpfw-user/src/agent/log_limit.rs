@@ -7,7 +7,7 @@ use tracing::warn;
 /// Counts lines from one tick to the next.
 #[derive(Debug)]
 pub struct LogLimit {
-    most: u32,
+    most: AtomicU32,
     lines: AtomicU32,
     left_out: AtomicU64,
 }
@@ -17,15 +17,20 @@ impl LogLimit {
     #[must_use]
     pub const fn new(most: u32) -> Self {
         Self {
-            most,
+            most: AtomicU32::new(most),
             lines: AtomicU32::new(0),
             left_out: AtomicU64::new(0),
         }
     }
 
+    /// From now on another number of lines.
+    pub fn set(&self, most: u32) {
+        self.most.store(most, Relaxed);
+    }
+
     /// Whether there is room for one more line.
     pub fn admits(&self) -> bool {
-        let admits = self.lines.fetch_add(1, Relaxed) < self.most;
+        let admits = self.lines.fetch_add(1, Relaxed) < self.most.load(Relaxed);
         if !admits {
             self.left_out.fetch_add(1, Relaxed);
         }
@@ -34,12 +39,12 @@ impl LogLimit {
 
     /// A second is over. Says how many lines were left out in it, if any were.
     pub fn tick(&self) {
-        let left_out = self.lines.swap(0, Relaxed).saturating_sub(self.most);
+        let most = self.most.load(Relaxed);
+        let left_out = self.lines.swap(0, Relaxed).saturating_sub(most);
         if left_out > 0 {
             warn!(
-                "{left_out} events of the last second are not in the log (--max-log-lines {}); \
-                 `ftpfw events` has them",
-                self.most
+                "{left_out} events of the last second are not in the log (--max-log-lines {most}); \
+                 `ftpfw events` has them"
             );
         }
     }

@@ -4,8 +4,10 @@ mod agreement;
 pub mod api;
 mod daemons;
 mod event;
+mod exchange;
 mod follow;
 mod foreign;
+mod group;
 mod history;
 mod holders;
 pub mod interfaces;
@@ -14,7 +16,7 @@ pub(crate) mod lines;
 mod log_limit;
 mod narrate;
 mod opener;
-mod service;
+pub mod reload;
 mod sessions;
 mod stream;
 mod sweep;
@@ -29,11 +31,15 @@ use ftpfw_common::{
     abi::policy::Settings,
     reason::{Counter, Loss},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Mutex as AsyncMutex,
+};
 
 use crate::{
     kernel::{Kernel, Maps, PinDir, clock, clock::ms_between},
     query::model::AgentRow,
+    service,
 };
 use api::Socket;
 use daemons::Daemons;
@@ -44,6 +50,7 @@ use interfaces::Interfaces;
 use journal::Journal;
 use log_limit::LogLimit;
 use opener::Opener;
+use reload::Reloader;
 use stream::EventStream;
 
 /// What the agent's tasks share.
@@ -51,7 +58,7 @@ use stream::EventStream;
 struct Shared {
     maps: Maps,
     pins: PinDir,
-    settings: Settings,
+    settings: Mutex<Settings>,
     /// ns of `CLOCK_MONOTONIC`.
     started_at: u64,
     journal: Arc<Journal>,
@@ -60,7 +67,8 @@ struct Shared {
 
 impl Shared {
     fn row(&self) -> AgentRow {
-        let opener = if self.settings.inline_opener != 0 {
+        let settings = *lock(&self.settings);
+        let opener = if settings.inline_opener != 0 {
             "inline"
         } else {
             "agent"
@@ -74,7 +82,7 @@ impl Shared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: ms_between(self.started_at, clock::now()),
             opener: opener.to_owned(),
-            dry_run: self.settings.dry_run != 0,
+            dry_run: settings.dry_run != 0,
             disagreements,
             contradictions,
             log_left_out: self.journal.log_limit().left_out(),
@@ -119,7 +127,7 @@ impl Agent {
         let shared = Shared {
             maps: Maps::open(pins)?,
             pins: pins.clone(),
-            settings,
+            settings: Mutex::new(settings),
             started_at: clock::now(),
             journal,
             follower: Mutex::new(follower),
@@ -132,7 +140,7 @@ impl Agent {
         })
     }
 
-    /// Serves, and looks after the interfaces, until a signal asks for the end.
+    /// Serves, looks after the interfaces and reloads, until a signal asks for the end.
     ///
     /// # Errors
     ///
@@ -140,27 +148,31 @@ impl Agent {
     pub async fn serve(
         mut self,
         interfaces: Interfaces,
+        reloader: &mut Reloader,
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let tuples = shared.maps.tuples()?;
+        let interfaces = AsyncMutex::new(interfaces);
+        // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
             () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
-            result = interfaces.watch(&shared.journal) => result,
+            result = interfaces::watch(&interfaces, &shared.journal) => result,
+            () = reloader.serve(&shared, &interfaces) => Ok(()),
+            () = service::watchdog() => Ok(()),
             () = stop.wait() => Ok(()),
         }
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP. From the moment this exists they no longer kill: what is half
+/// SIGINT and SIGTERM. From the moment this exists they no longer kill: what is half
 /// attached is finished first, and then taken back.
 #[derive(Debug)]
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
 }
 
 impl StopSignals {
@@ -173,7 +185,6 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -182,7 +193,6 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
         }
     }
 }

@@ -75,6 +75,13 @@ fn what(event: &Event) -> String {
         Happening::InterfaceUnprotected { name, error } => {
             format!("{name} is there and NOT protected: {error}")
         }
+        Happening::InterfaceDetached { name } => {
+            format!("{name}: detached, no longer asked for")
+        }
+        Happening::Reloaded { changes } => format!("reloaded: {changes}"),
+        Happening::ReloadFailed { error } => {
+            format!("not reloaded, everything stays as it was: {error}")
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl Opener {
         }
     }
 
+    /// Tuples that are armed from now on live for `lifetime`, ns.
+    pub const fn set_lifetime(&mut self, lifetime: u64) {
+        self.lifetime = lifetime;
+    }
+
     /// Does what `session` came to. Returns what happened; of a refusal without its line.
     ///
     /// # Errors

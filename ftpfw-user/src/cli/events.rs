@@ -27,7 +27,8 @@ pub struct EventsArgs {
     pub query: QueryArgs,
 }
 
-pub(super) fn age(text: &str) -> Result<Duration, String> {
+/// A time with its unit: `30s`, `5m`, `1h30m`.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
     const WANTED: &str = "a number with a unit is needed, such as 30s, 5m, 2h or 1d";
     let span: Span = text.parse().map_err(|_| WANTED)?;
     let age = span

@@ -2,6 +2,7 @@
 //!
 //! [`crate::config`] turns the arguments of `run` into a resolved configuration.
 
+mod check;
 mod documents;
 mod events;
 mod limits;
@@ -14,9 +15,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use check::CheckArgs;
 pub use documents::{CompletionsArgs, ManArgs};
 pub use events::EventsArgs;
+pub(crate) use events::age;
 pub use limits::LimitArgs;
+pub(crate) use limits::count;
 pub use list::{ListArgs, Listing, StatsArgs};
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
@@ -58,6 +62,8 @@ pub enum Command {
     Allow(AllowArgs),
     /// Withdraw what is allowed and not used yet.
     Revoke(RevokeArgs),
+    /// Whether a configuration file is right; changes nothing, needs no privilege.
+    Check(CheckArgs),
     /// The same filter and engine over a capture; reads only, needs no privilege.
     Replay(ReplayArgs),
     /// Remove everything that ftpfw put into the kernel.

@@ -4,30 +4,27 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{LimitArgs, Place};
+use super::LimitArgs;
 use crate::config::{InterfaceArg, OpenPort, PassivePorts, PortRange};
 
-/// `ftpfw run`.
-#[derive(Debug, Args)]
+/// `ftpfw run`. What is not given here is looked up in the configuration file, and else has the default
+/// that [`crate::config`] gives it; of a list, the flags take the place of the file's.
+#[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
     /// Interface to protect, with a colon and a mode if that is not --mode's (`eth1:tc`); may be given
     /// several times.
-    #[arg(short, long = "interface", value_name = "IFACE[:MODE]", required = true, num_args = 1..)]
+    #[arg(short, long = "interface", value_name = "IFACE[:MODE]", num_args = 1..)]
     pub interfaces: Vec<InterfaceArg>,
-    /// Port of FTP control connections; may be given several times.
-    #[arg(long = "control-port", value_name = "PORT", default_value = "21", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Port of FTP control connections; may be given several times [default: 21].
+    #[arg(long = "control-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub control_ports: Vec<u16>,
     /// Port of control connections that are TLS from the first byte; may be given several times
     /// [default: 990].
     #[arg(long = "implicit-tls-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub implicit_tls_ports: Vec<u16>,
-    /// Ports that are closed unless allowed; several with commas, or by giving it several times.
-    #[arg(
-        long = "protect",
-        value_name = "LO-HI",
-        default_value = "1024-65535",
-        value_delimiter = ','
-    )]
+    /// Ports that are closed unless allowed; several with commas, or by giving it several times
+    /// [default: 1024-65535].
+    #[arg(long = "protect", value_name = "LO-HI", value_delimiter = ',')]
     pub protect: Vec<PortRange>,
     /// Protected ports that stay open, for example 8080/tcp,9000-9010/udp; without a protocol, for
     /// both; may be given several times.
@@ -37,35 +34,39 @@ pub struct RunArgs {
         value_delimiter = ','
     )]
     pub open_ports: Vec<OpenPort>,
-    /// What happens to UDP datagrams to protected ports that answer nothing.
-    #[arg(long, value_enum, default_value_t = UdpArg::Drop)]
-    pub udp: UdpArg,
+    /// What happens to UDP datagrams to protected ports that answer nothing [default: drop].
+    #[arg(long, value_enum)]
+    pub udp: Option<UdpArg>,
     /// Where the filter runs: as XDP in the driver or in the network stack (auto: the first of these
-    /// that works), or at TC ingress.
-    #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
-    pub mode: ModeArg,
-    /// Who arms tuples: the programs in the kernel, or this process alone.
-    #[arg(long, value_enum, default_value_t = OpenerArg::Inline)]
-    pub opener: OpenerArg,
-    /// How passive data connections of encrypted sessions are admitted.
-    #[arg(long, value_enum, default_value_t = FtpsArg::Listener)]
-    pub ftps: FtpsArg,
+    /// that works), or at TC ingress [default: auto].
+    #[arg(long, value_enum)]
+    pub mode: Option<ModeArg>,
+    /// Who arms tuples: the programs in the kernel, or this process alone [default: inline].
+    #[arg(long, value_enum)]
+    pub opener: Option<OpenerArg>,
+    /// How passive data connections of encrypted sessions are admitted [default: listener].
+    #[arg(long, value_enum)]
+    pub ftps: Option<FtpsArg>,
     /// Passive range of the FTP daemon, for `--ftps range`; auto: what vsftpd, proftpd and pure-ftpd
     /// have in their configuration.
     #[arg(long, value_name = "LO-HI|auto")]
     pub passive_ports: Option<PassivePorts>,
-    /// Decide, count and report, but drop nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Leave the filter in place when this process ends.
-    #[arg(long)]
-    pub keep_attached: bool,
-    /// Configuration file.
+    /// Decide, count and report, but drop nothing; `--dry-run=false` against a file that says so.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub dry_run: Option<bool>,
+    /// Leave the filter in place when this process ends; or not, `--keep-attached=false`.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub keep_attached: Option<bool>,
+    /// Configuration file (TOML, docs/configuration.md); flags go before what it says. SIGHUP reads it
+    /// again.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which ftpfw.
-    #[command(flatten)]
-    pub place: Place,
+    /// Directory on a bpffs where maps and links are pinned [default: /sys/fs/bpf/ftpfw].
+    #[arg(long, value_name = "DIR")]
+    pub pin_dir: Option<PathBuf>,
+    /// Unix socket of the agent [default: /run/ftpfw/agent.sock].
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
     /// What others can make it hold.
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -16,6 +16,14 @@ pub struct InterfaceArg {
     mode: Option<ModeArg>,
 }
 
+impl InterfaceArg {
+    /// Its name, without the mode.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl FromStr for InterfaceArg {
     type Err = String;
 
@@ -32,6 +40,15 @@ impl FromStr for InterfaceArg {
             mode,
         })
     }
+}
+
+/// An interface that is to be protected, whether it is there or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedInterface {
+    /// Its name.
+    pub name: String,
+    /// Where its filter may run.
+    pub mode: FilterChoice,
 }
 
 /// An interface that existed when it was looked up.
@@ -79,13 +96,62 @@ impl Interface {
     }
 }
 
+impl WantedInterface {
+    /// Looks it up in this network namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`InterfaceError`] when there is none of that name.
+    pub fn find(&self) -> Result<Interface, InterfaceError> {
+        Interface::find(&self.name, self.mode)
+    }
+}
+
+impl fmt::Display for WantedInterface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mode {
+            FilterChoice::Auto => f.write_str(&self.name),
+            mode => write!(f, "{}:{}", self.name, mode.name()),
+        }
+    }
+}
+
 /// All of them, each once. `mode` is for those without one of their own.
-pub(super) fn resolve(asked: &[InterfaceArg], mode: ModeArg) -> anyhow::Result<Vec<Interface>> {
-    let mut found: Vec<Interface> = Vec::with_capacity(asked.len());
-    for InterfaceArg { name, mode: own } in asked {
-        let interface = Interface::find(name, own.unwrap_or(mode).into())?;
-        if found.iter().any(|earlier| earlier.index == interface.index) {
-            return Err(UsageError(format!("interface {name} is given twice")).into());
+pub(super) fn wanted(
+    asked: &[InterfaceArg],
+    mode: ModeArg,
+) -> Result<Vec<WantedInterface>, UsageError> {
+    if let Some(name) = twice(asked) {
+        return Err(UsageError(format!("interface {name} is given twice")));
+    }
+    let wanted = asked.iter().map(|asked| WantedInterface {
+        name: asked.name.clone(),
+        mode: asked.mode.unwrap_or(mode).into(),
+    });
+    Ok(wanted.collect())
+}
+
+/// A name that is there twice.
+pub(super) fn twice(asked: &[InterfaceArg]) -> Option<&str> {
+    let names = || asked.iter().map(|asked| asked.name.as_str());
+    names()
+        .enumerate()
+        .find(|(number, name)| names().take(*number).any(|earlier| earlier == *name))
+        .map(|(_, name)| name)
+}
+
+/// All of these interfaces as they are now.
+///
+/// # Errors
+///
+/// [`InterfaceError`] for the first that does not exist; [`UsageError`] for two names of one.
+pub fn find_all(wanted: &[WantedInterface]) -> anyhow::Result<Vec<Interface>> {
+    let mut found: Vec<Interface> = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let interface = wanted.find()?;
+        if let Some(same) = found.iter().find(|it| it.index == interface.index) {
+            let text = format!("{} and {} are one interface", same.name, interface.name);
+            return Err(UsageError(text).into());
         }
         found.push(interface);
     }

@@ -19,6 +19,12 @@ pub struct Limits {
 const SHARE: u32 = 4;
 const LOG_LINES: u32 = 1000;
 
+impl Default for Limits {
+    fn default() -> Self {
+        LimitArgs::default().into()
+    }
+}
+
 impl From<LimitArgs> for Limits {
     fn from(args: LimitArgs) -> Self {
         let default = MapSizes::default();

@@ -1,6 +1,6 @@
 //! Which ports are protected, open, or carry control connections.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use ftpfw_common::abi::policy::port;
 
@@ -43,6 +43,15 @@ impl FromStr for PortRange {
     }
 }
 
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { first, last } if first == last => write!(f, "{first}"),
+            Self { first, last } => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
 /// TCP, UDP, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -80,7 +89,18 @@ impl FromStr for OpenPort {
     }
 }
 
-fn port_number(text: &str) -> Result<u16, String> {
+impl fmt::Display for OpenPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let transport = match self.transport {
+            Transport::Tcp => "/tcp",
+            Transport::Udp => "/udp",
+            Transport::Both => "",
+        };
+        write!(f, "{}{transport}", self.ports)
+    }
+}
+
+pub(super) fn port_number(text: &str) -> Result<u16, String> {
     match text.trim().parse::<u16>() {
         Ok(0) | Err(_) => Err(format!("{text:?} is not a port: 1 to 65535")),
         Ok(port) => Ok(port),

@@ -64,6 +64,20 @@ pub fn attach(
     verify(kernel, interfaces)?;
     detach_others(kernel, pins, interfaces)?;
     attach_tracepoints(kernel, pins, settings, rollback)?;
+    attach_interfaces(kernel, pins, interfaces, rollback)
+}
+
+/// Attaches to interfaces, or adopts the links that are pinned for them; the tracepoints are there.
+///
+/// # Errors
+///
+/// The first that fails; the caller's `rollback` then takes back the rest.
+pub fn attach_interfaces(
+    kernel: &mut Kernel,
+    pins: &PinDir,
+    interfaces: &[Interface],
+    rollback: &mut Rollback,
+) -> anyhow::Result<Vec<Attached>> {
     for interface in interfaces {
         let links = prepare(kernel, pins, interface)?;
         tc::attach(kernel.replies()?, Role::Egress, interface, &links, rollback)?;

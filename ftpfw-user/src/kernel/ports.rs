@@ -58,6 +58,16 @@ impl Ports {
         }
     }
 
+    /// As [`Self::set_policy`], while the programs run: what is known of listeners stays too.
+    pub fn change_policy(&self, table: &[u32]) {
+        for (port, policy) in (0..=u16::MAX).zip(table) {
+            self.update(port, |entry| {
+                let foreign = entry.policy() & bits::FOREIGN;
+                Some(entry.with_policy(*policy | foreign))
+            });
+        }
+    }
+
     /// Another process than the FTP daemon listens on `port`.
     pub fn set_foreign(&self, port: u16) {
         self.update(port, |entry| {

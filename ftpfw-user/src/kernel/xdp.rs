@@ -153,10 +153,11 @@ pub(super) async fn refuse_foreign(interface: &Interface, pins: &PinDir) -> anyh
     if own {
         return Ok(());
     }
-    let name = program_name(id).unwrap_or_default();
+    // Only CAP_SYS_ADMIN may know, which the agent has given up once it runs.
+    let name = program_name(id).map_or_else(String::new, |name| format!(", name {name}"));
     let interface = &interface.name;
     bail!(
-        "another XDP program (id {id}, name {name}) is attached to {interface}: \
+        "another XDP program (id {id}{name}) is attached to {interface}: \
          remove it first (`ip link set dev {interface} xdp off`, or what attached it)"
     )
 }

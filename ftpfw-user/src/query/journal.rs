@@ -15,7 +15,8 @@ pub struct EventRow {
     #[serde(with = "rfc3339")]
     pub time: Timestamp,
     /// `opened`, `logged-in`, `opaque`, `plain`, `closed`; `armed`, `claimed`, `finished`, `withdrawn`,
-    /// `refused`; `bounce-out`, `disagreement`, `contradiction`, `events-lost`, `gap`.
+    /// `refused`; `bounce-out`, `disagreement`, `contradiction`, `events-lost`, `gap`;
+    /// `interface-attached`, …; `reloaded`, `reload-failed`.
     pub event: String,
     /// The session's number.
     pub session: Option<u64>,

@@ -1,48 +1,24 @@
 //! ATTACKS 4: a reply that names a port of another service.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+use std::net::TcpListener;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::scene::Scene;
 use ftpfw_tests::scripted::Scripted;
-use ftpfw_tests::{programs, wait};
+use ftpfw_tests::service;
 
 /// A service that runs before ftpfw does.
 const BEFORE: u16 = 3306;
 /// A service that starts afterwards.
 const AFTER: u16 = 5432;
 
-/// Starts a process that listens on `port` and descends from nobody who speaks FTP: its parent, a
-/// shell, is gone at once. It goes with the namespace.
-fn service(lab: &Lab, port: u16) -> Result<()> {
-    let program = programs::find("python3")?;
-    let address = SocketAddr::new(lab.server.v4.into(), port);
-    let script = format!(
-        "import socket; s = socket.create_server(('{}', {port})); s.accept(); s.accept()",
-        address.ip()
-    );
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", r#""$0" -c "$1" >/dev/null 2>&1 </dev/null &"#])
-        .arg(program)
-        .arg(script);
-    let status = lab.server.netns.spawn(&mut shell)?.wait()?;
-    ensure!(status.success(), "the shell: {status}");
-    lab.server.netns.run(|| {
-        wait::until("the service to listen", || {
-            Ok(TcpStream::connect(address).ok().map(drop))
-        })
-    })?
-}
-
 #[test]
 fn a04_another_services_port() -> Result<()> {
     let lab = Lab::new()?;
-    service(&lab, BEFORE)?;
+    service::start(&lab, BEFORE)?;
     let scene = Scene::around(&lab, Scripted::start(&lab.server, Family::V4)?, Family::V4)?;
-    service(&lab, AFTER)?;
+    service::start(&lab, AFTER)?;
     for port in [BEFORE, AFTER] {
         let [high, low] = port.to_be_bytes();
         let pasv = format!("S 227 Entering ({{s}},{high},{low})");
@@ -63,7 +39,7 @@ fn a04_another_services_port() -> Result<()> {
 #[test]
 fn a04_what_closes_elsewhere_opens_nothing() -> Result<()> {
     let lab = Lab::new()?;
-    service(&lab, BEFORE)?;
+    service::start(&lab, BEFORE)?;
     let scene = Scene::around(&lab, Scripted::start(&lab.server, Family::V4)?, Family::V4)?;
     let twin = lab.twin(Family::V4)?;
     for address in [scene.address(), "0.0.0.0".parse()?, "::".parse()?] {

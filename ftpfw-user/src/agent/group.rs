@@ -15,7 +15,7 @@ use procfs::process::Process;
 
 /// A control group of the unified hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
+pub struct Group {
     /// What `bpf_get_current_cgroup_id` answers in it: the inode of its directory.
     pub id: u64,
     /// Its processes.
@@ -24,22 +24,22 @@ pub struct Service {
 
 /// The control group of `daemon`, if it has one of its own.
 #[must_use]
-pub fn of(daemon: &Process) -> Option<Service> {
+pub fn of(daemon: &Process) -> Option<Group> {
     let groups = daemon.cgroups().ok()?;
-    let group = groups.into_iter().find(|group| group.hierarchy == 0)?;
-    let path = group.pathname.strip_prefix('/')?;
+    let unified = groups.into_iter().find(|group| group.hierarchy == 0)?;
+    let path = unified.pathname.strip_prefix('/')?;
     if path.is_empty() {
         return None;
     }
     let directory = mount_point()?.join(path);
-    let service = Service {
+    let group = Group {
         id: fs::metadata(&directory).ok()?.ino(),
         processes: processes(&directory)?,
     };
-    service.is_own(&daemon.exe().ok()?).then_some(service)
+    group.is_own(&daemon.exe().ok()?).then_some(group)
 }
 
-impl Service {
+impl Group {
     fn is_own(&self, program: &Path) -> bool {
         self.processes
             .iter()
