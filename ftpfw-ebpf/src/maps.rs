@@ -40,6 +40,8 @@ pub static SESSIONS: HashMap<SessionKey, Stored> = HashMap::with_max_entries(SES
 #[map]
 pub static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOW_COUNT, 0);
 #[map]
+pub static FLOW_PORTS: Array<u32> = Array::with_max_entries(PORT_COUNT, 0);
+#[map]
 pub static OPAQUE: HashMap<PairKey, u64> = HashMap::with_max_entries(SESSION_COUNT, 0);
 #[map]
 pub static ENTITLED: HashMap<EntitledKey, Entitled> = HashMap::with_max_entries(SESSION_COUNT, 0);

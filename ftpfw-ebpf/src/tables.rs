@@ -15,7 +15,7 @@ use ftpfw_common::{
 use crate::{
     clock, listeners,
     lookup::{self, NO_SOCKET, TCP_LISTEN, TCP_NEW_SYN_RECV},
-    maps::{ARMED, CLAIMED, FLOWS, LISTENERS, OPAQUE, PORTS, settings},
+    maps::{ARMED, CLAIMED, FLOW_PORTS, FLOWS, LISTENERS, OPAQUE, PORTS, settings},
     tuples,
 };
 
@@ -63,6 +63,9 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn flow(&self, key: &FlowKey) -> filter::Flow {
         let now = clock::coarse();
+        if !may_have_flows(key.local_port, now) {
+            return filter::Flow::None;
+        }
         let Some(flow) = FLOWS.get_ptr_mut(key) else {
             return filter::Flow::None;
         };
@@ -78,6 +81,7 @@ impl Tables for KernelTables {
         if until - now < lifetime / 2 {
             // SAFETY: as above.
             unsafe { (*flow).until = now + lifetime };
+            mark(key.local_port, now);
         }
         filter::Flow::Live
     }
@@ -253,9 +257,45 @@ pub fn established(connection: &TupleKey) {
     let _ = FLOWS.remove(key);
 }
 
+/// The unit of `FLOW_PORTS`: a little more than a second.
+const UNIT: u32 = 30;
+/// What a mark may be behind before it is renewed, in units: a line of the cache is not made dirty for
+/// every flow.
+const SLACK: u64 = 60;
+
+/// Whether a flow that is alive may be on a local port.
+#[inline(always)]
+fn may_have_flows(port: u16, now: u64) -> bool {
+    let until = FLOW_PORTS.get(u32::from(port)).copied().unwrap_or(u32::MAX);
+    u64::from(until) > now >> UNIT
+}
+
+/// A flow on a local port lives from now on, as long as any may. Two CPUs write about the same.
+#[inline(always)]
+fn mark(port: u16, now: u64) {
+    let longest = settings().map_or(0, |settings| {
+        settings
+            .tcp_flow_lifetime
+            .max(settings.udp_flow_lifetime)
+            .max(settings.closing_flow_lifetime)
+            .max(HANDSHAKE)
+    });
+    let least = (now + longest >> UNIT) + SLACK;
+    if let Some(until) = FLOW_PORTS.get_ptr_mut(u32::from(port)) {
+        // SAFETY: an aligned u32 of an array map.
+        unsafe {
+            if u64::from(*until) < least {
+                *until = (least + SLACK) as u32;
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn note(key: &FlowKey, lifetime: u64, state: u32) {
-    let until = clock::coarse() + lifetime;
+    let now = clock::coarse();
+    let until = now + lifetime;
+    mark(key.local_port, now);
     if let Some(flow) = FLOWS.get_ptr_mut(key) {
         // Refreshed in place: an insert costs twenty times as much.
         // SAFETY: as in `flow`.

@@ -59,13 +59,14 @@ pub struct Maps {
 }
 
 /// What is pinned: all that outlives an agent.
-pub(super) const PINNED: [&str; 18] = [
+pub(super) const PINNED: [&str; 19] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
     abi::maps::LAST_ARMED,
     abi::maps::SESSIONS,
     abi::maps::FLOWS,
+    abi::maps::FLOW_PORTS,
     abi::maps::OPAQUE,
     abi::maps::ENTITLED,
     abi::maps::LISTENERS,
@@ -81,13 +82,14 @@ pub(super) const PINNED: [&str; 18] = [
 ];
 
 /// What user space reads or writes.
-const OPENED: [&str; 17] = [
+const OPENED: [&str; 18] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
     abi::maps::LAST_ARMED,
     abi::maps::SESSIONS,
     abi::maps::FLOWS,
+    abi::maps::FLOW_PORTS,
     abi::maps::OPAQUE,
     abi::maps::ENTITLED,
     abi::maps::LISTENERS,
@@ -307,6 +309,15 @@ impl Maps {
     /// As [`Self::armed`].
     pub fn daemons(&self) -> anyhow::Result<NumberMap> {
         self.view(abi::maps::DAEMONS)
+    }
+
+    /// `FLOW_PORTS`: until when there may be flows on each local port.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn flow_ports(&self) -> anyhow::Result<Array<MapData, u32>> {
+        self.view(abi::maps::FLOW_PORTS)
     }
 
     /// `FLOWS`, for reading.

@@ -105,7 +105,9 @@ impl Bench {
         let now = clock::now();
         // By the programs' clock too, which is a few ms late.
         let past = now - 1_000_000_000;
+        let mut ports = self.kernel.maps().flow_ports()?;
         for flow in world.flows() {
+            ports.set(u32::from(flow.key.local_port), u32::MAX, 0)?;
             let value = values::Flow {
                 until: if flow.expired { past } else { now + LONG },
                 state: flow.state,
