@@ -94,9 +94,6 @@ fn warn_of_listeners(config: &Config) {
 }
 
 fn load(config: &Config, pins: &PinDir) -> anyhow::Result<Kernel> {
-    if pins.in_use() {
-        info!("adopting the state pinned under {}", pins.path().display());
-    }
     let debugging = tracing::enabled!(tracing::Level::DEBUG);
     let mut kernel = Kernel::load(&LoadOptions {
         pin_dir: Some(pins.clone()),

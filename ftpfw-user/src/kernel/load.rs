@@ -6,7 +6,11 @@ use aya::{
     maps::{Array, Map, MapData},
     programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp},
 };
-use ftpfw_common::abi::{self, kernel::LAYOUT, policy::Settings};
+use ftpfw_common::abi::{
+    self,
+    kernel::LAYOUT,
+    policy::{Settings, port::FOREIGN},
+};
 
 use super::{Maps, PinDir, Wire, btf, detach, pins::AttachedMode};
 use crate::config::PortPolicy;
@@ -63,8 +67,15 @@ impl Kernel {
         if let Some(pins) = &options.pin_dir {
             check_pinned(pins)?;
         }
+        let adopted = options.pin_dir.as_ref().filter(|pins| pins.in_use());
+        if let Some(pins) = adopted {
+            tracing::info!("adopting the state pinned under {}", pins.path().display());
+        }
         let mut object = parse(options)?;
         let maps = Maps::take(&mut object)?;
+        if adopted.is_some() && differs(&maps, options)? {
+            tracing::warn!("the agent before had another policy; from now on it is this one's");
+        }
         maps.ports()?.set_policy(&options.ports.table());
         let kernel = Self {
             object,
@@ -191,24 +202,43 @@ fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
     loader.load(OBJECT).context("cannot load the eBPF object")
 }
 
-/// Refuses pinned maps that another version of ftpfw wrote; removes those of a run that died while
-/// it loaded, before it attached anything.
+/// Refuses pinned maps that another version of ftpfw wrote, or of which some are gone; removes those of
+/// a run that died while it loaded, before it attached anything.
 fn check_pinned(pins: &PinDir) -> anyhow::Result<()> {
     if !pins.in_use() {
         return Ok(());
     }
     let found = pinned_version(pins).unwrap_or(0);
-    match found {
-        abi::VERSION => Ok(()),
-        0 if !pins.has_links() => detach::maps(pins),
-        _ => bail!(
-            "{} holds maps of another ftpfw (version {found} of the layout, this is {}): \
-             remove them with `ftpfw detach --pin-dir {}`, then run again",
-            pins.path().display(),
-            abi::VERSION,
-            pins.path().display(),
+    let wrong = match (found, pins.missing_map()) {
+        (abi::VERSION, None) => return Ok(()),
+        (0 | abi::VERSION, _) if !pins.has_links() => return detach::maps(pins),
+        // New programs with a new map beside the old ones would know nothing of what it held.
+        (0 | abi::VERSION, Some(name)) => format!("is incomplete: the map {name} is missing"),
+        _ => format!(
+            "holds maps of another ftpfw (version {found} of the layout, this is {})",
+            abi::VERSION
         ),
-    }
+    };
+    let path = pins.path().display();
+    bail!("{path} {wrong}: remove it all with `ftpfw detach --pin-dir {path}`, then run again")
+}
+
+/// Whether the pinned maps hold another policy than the one that they are adopted with.
+fn differs(maps: &Maps, options: &LoadOptions) -> anyhow::Result<bool> {
+    let Wire(settings) = maps.settings()?.get(&0, 0)?;
+    // What is found out on attaching is nobody's policy.
+    let wanted = Settings {
+        claim_on_syn: settings.claim_on_syn,
+        partial_checksums: settings.partial_checksums,
+        ..options.settings
+    };
+    let ports = maps.ports()?;
+    let policy = |port| ports.get(port).policy() & !FOREIGN;
+    let table = options.ports.table();
+    Ok(settings != wanted
+        || (0..=u16::MAX)
+            .zip(table)
+            .any(|(port, bits)| policy(port) != bits))
 }
 
 /// The ABI version in the pinned settings; `None` if not even they can be read.
