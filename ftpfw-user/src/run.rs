@@ -56,9 +56,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         &mut rollback,
     )?;
     let agent = Agent::new(&kernel, &pins, config.settings, socket)?;
+    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces)?;
     rollback.keep();
     announce(&config, &attached).await?;
-    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces);
     // Should the agent fail, the filter stays: nothing fails open, and the next run adopts it.
     agent
         .serve(interfaces, &mut stop)

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
+    fs::{self, File, Metadata},
+    os::unix::fs::MetadataExt as _,
     time::Duration,
 };
 
@@ -42,18 +43,29 @@ pub struct Interfaces {
     wanted: Vec<Interface>,
     /// What is wrong with an interface, so that it is said once.
     complaints: HashMap<String, String>,
+    /// The pin directory, held open: as long as it is, so are the links in it, also when its file
+    /// system is unmounted lazily.
+    directory: File,
+    out_of_sight: bool,
 }
 
 impl Interfaces {
     /// The interfaces of that name, which are attached to already.
-    #[must_use]
-    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[Interface]) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// When the pin directory cannot be opened.
+    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[Interface]) -> anyhow::Result<Self> {
+        let directory = File::open(pins.path())
+            .with_context(|| format!("cannot open {}", pins.path().display()))?;
+        Ok(Self {
             kernel,
             pins,
             wanted: wanted.to_vec(),
             complaints: HashMap::new(),
-        }
+            directory,
+            out_of_sight: false,
+        })
     }
 
     /// Watches for ever.
@@ -72,10 +84,30 @@ impl Interfaces {
                 Some((message, _)) = messages.next() => deleted(&message.payload),
                 _ = ticks.tick() => None,
             };
+            if self.lost_sight() {
+                continue;
+            }
             if let Err(error) = self.reconcile(deleted, journal).await {
                 error!("cannot look after the interfaces: {error:#}");
             }
         }
+    }
+
+    /// Whether the pins are no longer where they were: what is attached cannot be told then, and nothing
+    /// can be pinned beside it.
+    fn lost_sight(&mut self) -> bool {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let there = fs::metadata(self.pins.path()).ok().map(identity);
+        let lost = there.is_none() || there != self.directory.metadata().ok().map(identity);
+        if lost && !self.out_of_sight {
+            error!(
+                "the pin directory {} is no longer there (was its file system unmounted?): what is \
+                 attached stays as long as this process lives; stop it and run it again",
+                self.pins.path().display()
+            );
+        }
+        self.out_of_sight = lost;
+        lost
     }
 
     /// Brings what is attached in step with what is there. `deleted`: an index whose interface is
