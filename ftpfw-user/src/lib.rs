@@ -33,6 +33,6 @@ pub async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Stats(args) => query::stats(&args),
         Command::Events(args) => query::events(&args).await,
         Command::Replay(args) => replay::replay(&args),
-        Command::Detach(args) => detach::detach(&args),
+        Command::Detach(args) => detach::detach(&args).await,
     }
 }

@@ -1,6 +1,6 @@
 //! `ftpfw run`.
 
-use std::{io, path::Path};
+use std::io;
 
 use anyhow::{Context as _, bail};
 use aya_log::EbpfLogger;
@@ -156,22 +156,4 @@ fn leave(config: &Config, pins: &PinDir) -> anyhow::Result<()> {
     detach::everything(pins).context("cannot detach everything")?;
     info!("detached");
     Ok(())
-}
-
-/// Refuses to touch a pin directory that an agent uses.
-///
-/// # Errors
-///
-/// A sentence with the agent's pid.
-pub(crate) fn refuse_while_locked(pins: &PinDir, path: &Path) -> anyhow::Result<Option<PinLock>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    match PinLock::take(pins)? {
-        Ok(lock) => Ok(Some(lock)),
-        Err(holder) => bail!(
-            "an agent ({holder}) runs on {}: stop it (SIGTERM), which detaches too",
-            path.display(),
-        ),
-    }
 }
