@@ -43,6 +43,8 @@ pub struct Follower {
     contradictions: u64,
     foreign: Foreign,
     daemons: Daemons,
+    /// Sessions of this batch whose daemon is not known yet.
+    begun: Vec<SessionKey>,
 }
 
 impl Follower {
@@ -64,6 +66,7 @@ impl Follower {
             contradictions: 0,
             foreign,
             daemons,
+            begun: Vec::new(),
         }
     }
 
@@ -108,6 +111,8 @@ impl Follower {
                 None => error!("an event of unknown kind {}", record.header.kind),
             }
         }
+        self.daemons.sessions(&self.begun);
+        self.begun.clear();
     }
 
     fn event(&mut self, kind: Kind, record: &Record, lost: bool) {
@@ -146,7 +151,7 @@ impl Follower {
         let adopted = header.number != 0;
         let session = Session::new(header.session, header.key, header.at, adopted, lost);
         self.sessions.insert(session);
-        self.daemons.session(&header.key);
+        self.begun.push(header.key);
         self.tell(header, Happening::Opened { adopted });
     }
 
@@ -221,7 +226,7 @@ impl Follower {
 
     fn opaque(&mut self, header: &EventHeader, opaque: bool) {
         if opaque {
-            self.daemons.session(&header.key);
+            self.begun.push(header.key);
         }
         if let Some(session) = self.sessions.of(header) {
             session.engine().set_opaque(opaque);
