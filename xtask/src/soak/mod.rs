@@ -70,6 +70,8 @@ pub fn run(soak: &Soak) -> Result<()> {
     }
     println!("{}; {kills} agents were killed", load.done());
     verdict::nothing_left(&firewall)?;
+    // By a drop it would print a log of hours.
+    firewall.stop()?;
     verdict::flat(&samples[samples.len() / 2..])
 }
 
