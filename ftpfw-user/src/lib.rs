@@ -59,7 +59,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Revoke(args) => manual::revoke(&args).await,
         Command::Check(args) => check::check(&args),
         Command::Replay(args) => replay::replay(&args),
-        Command::Detach(args) => detach::detach(&args),
+        Command::Detach(args) => detach::detach(&args).await,
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     }?;

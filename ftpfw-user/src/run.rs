@@ -1,6 +1,6 @@
 //! `ftpfw run`.
 
-use std::{io, path::Path};
+use std::io;
 
 use anyhow::{Context as _, bail};
 use aya_log::EbpfLogger;
@@ -75,9 +75,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut kernel = load(&config, settings, &pins)?;
     let attached = attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
     let agent = Agent::new(&kernel, &pins, settings, config.limits.log_lines, socket)?;
+    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces)?;
     rollback.keep();
     announce(&config, &attached).await?;
-    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces);
     // Should the agent fail, the filter stays: nothing fails open, and the next run adopts it.
     agent
         .serve(interfaces, &mut reloader, &mut stop)
@@ -105,9 +105,6 @@ fn warn_of_listeners(config: &Config) {
 }
 
 fn load(config: &Config, settings: Settings, pins: &PinDir) -> anyhow::Result<Kernel> {
-    if pins.in_use() {
-        info!("adopting the state pinned under {}", pins.path().display());
-    }
     let debugging = tracing::enabled!(tracing::Level::DEBUG);
     let mut kernel = Kernel::load(&LoadOptions {
         pin_dir: Some(pins.clone()),
@@ -172,22 +169,4 @@ fn leave(config: &Config, pins: &PinDir) -> anyhow::Result<()> {
     detach::everything(pins).context("cannot detach everything")?;
     info!("detached");
     Ok(())
-}
-
-/// Refuses to touch a pin directory that an agent uses.
-///
-/// # Errors
-///
-/// A sentence with the agent's pid.
-pub(crate) fn refuse_while_locked(pins: &PinDir, path: &Path) -> anyhow::Result<Option<PinLock>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    match PinLock::take(pins)? {
-        Ok(lock) => Ok(Some(lock)),
-        Err(holder) => bail!(
-            "an agent ({holder}) runs on {}: stop it (SIGTERM), which detaches too",
-            path.display(),
-        ),
-    }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::client::Mode;
 use crate::netns::Netns;
@@ -266,13 +267,11 @@ pub fn dial(netns: &Netns, address: SocketAddr) -> Result<TcpStream> {
 /// # Errors
 /// When none comes within [`PATIENCE`].
 pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
-    listener.set_nonblocking(true)?;
-    let stream = crate::wait::until("the server's data connection", || match listener.accept() {
-        Ok((stream, _)) => Ok(Some(stream)),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error).context("accept"),
-    })?;
-    stream.set_nonblocking(false)?;
+    listener.set_nonblocking(false)?;
+    set_socket_timeout(listener, Timeout::Recv, Some(PATIENCE))?;
+    let (stream, _) = listener
+        .accept()
+        .with_context(|| format!("waited {PATIENCE:?} for a connection"))?;
     prepare(&stream)?;
     Ok(stream)
 }
@@ -289,7 +288,11 @@ pub fn read_all(stream: &mut impl Read) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn prepare(stream: &TcpStream) -> Result<()> {
+/// Bounds how long reading and writing wait, and sends every write at once.
+///
+/// # Errors
+/// When the socket refuses.
+pub fn prepare(stream: &TcpStream) -> Result<()> {
     let patience: Option<Duration> = Some(PATIENCE);
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;

@@ -75,9 +75,9 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::start`].
     pub fn take_over(&mut self, extra: &[&str]) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        ensure!(self.wait()?.success(), "{}", self.log());
-        self.child = spawn(&self.place, extra)?;
+        let ended = self.end_by(Signal::TERM)?;
+        ensure!(ended.success(), "{}", self.log());
+        self.launch(extra)?;
         self.wait_for("ready")
     }
 
@@ -86,10 +86,28 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::start`].
     pub fn crash(&mut self, extra: &[&str]) -> Result<()> {
-        self.signal(Signal::KILL)?;
-        self.wait()?;
-        self.child = spawn(&self.place, extra)?;
+        self.end_by(Signal::KILL)?;
+        self.launch(extra)?;
         self.wait_for("ready")
+    }
+
+    /// Ends it by that signal and leaves everything as it is then.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub fn end_by(&mut self, signal: Signal) -> Result<ExitStatus> {
+        self.signal(signal)?;
+        self.wait()
+    }
+
+    /// Starts another one in place of one that has ended, with a new log; who needs it ready waits
+    /// for that word.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch(&mut self, extra: &[&str]) -> Result<()> {
+        self.child = spawn(&self.place, extra)?;
+        Ok(())
     }
 
     /// What it has written so far.

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
@@ -24,6 +25,22 @@ pub fn ensure() -> Result<()> {
             .with_context(|| format!("mount bpffs on {BPF}"))?;
     }
     Ok(())
+}
+
+/// The command, in a mount namespace of its own that the lines of shell `set_up` have prepared. All of
+/// them replace each other: the pid is that of the command.
+#[must_use]
+pub fn in_own_namespace(set_up: &str, command: &Command) -> Command {
+    let mut inside = Command::new("unshare");
+    inside
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg(format!("{set_up} && exec \"$@\""))
+        .arg("sh")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1");
+    inside
 }
 
 fn is_mounted(kind: &str, path: &str) -> Result<bool> {

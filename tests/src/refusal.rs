@@ -1,6 +1,6 @@
 //! What a refusal is: one clear sentence, the right exit code, and nothing left in the kernel.
 
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{SchedClassifier, TcAttachType};
@@ -20,11 +20,14 @@ pub const USAGE: i32 = 2;
 /// # Errors
 /// When it is done, or refused otherwise.
 pub fn refused(place: &Place, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
-    refuses(place, words, code, says).with_context(|| format!("ftpfw {words:?}"))
+    refused_by(&mut place.command(words), code, says).with_context(|| format!("ftpfw {words:?}"))
 }
 
-fn refuses(place: &Place, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
-    let mut command = place.command(words);
+/// As [`refused`], of any command.
+///
+/// # Errors
+/// As [`refused`].
+pub fn refused_by(command: &mut Command, code: i32, says: &[&str]) -> Result<()> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -57,10 +60,11 @@ pub fn check(output: &Output, code: i32, says: &[&str]) -> Result<()> {
             "says nothing of {words:?}: {stderr}"
         );
     }
-    // clap adds the usage and where to find help; all else is one sentence.
+    // clap adds the usage and where to find help, and what the log says on the way is no complaint;
+    // all else is one sentence.
     let lines = stderr
         .lines()
-        .filter(|line| !line.trim().is_empty())
+        .filter(|line| !line.trim().is_empty() && !line.contains(" INFO "))
         .count();
     ensure!(code == USAGE || lines == 1, "{lines} lines:\n{stderr}");
     ensure!(!stderr.contains("panicked"), "{stderr}");

@@ -9,6 +9,7 @@ mod fuzz;
 mod object;
 mod phases;
 mod setup;
+mod soak;
 mod test;
 #[path = "../../ftpfw-user/build/toolchain.rs"]
 mod toolchain;
@@ -41,7 +42,7 @@ enum Task {
     BuildEbpf,
     /// Build everything and run all tests
     Test {
-        /// Only the tests whose names contain one of these
+        /// Only the tests whose names contain one of these, or a whole test target (`faults`)
         filters: Vec<String>,
     },
     /// Measure
@@ -49,6 +50,8 @@ enum Task {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Load ftpfw for a while, kill its agent now and then, and judge whether its memory is flat
+    Soak(soak::Soak),
     /// Fuzz the parsers of hostile bytes
     Fuzz {
         /// Time for each target, in seconds
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
         Task::Bench { bench } => bench::run(&bench),
+        Task::Soak(soak) => soak::run(&soak),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Ci => ci::run(),
     };

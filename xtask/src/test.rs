@@ -10,6 +10,9 @@ use crate::phases::Phases;
 use crate::workspace::HOST;
 use crate::{setup, workspace};
 
+/// Where cargo finds the test targets that run in namespaces.
+const TARGETS: &str = "tests/tests";
+
 /// Tests of a running firewall: what it does must not depend on where its filter is attached.
 const IN_EVERY_MODE: [&str; 13] = [
     "attacks_lifetime",
@@ -31,7 +34,8 @@ const OTHER_MODES: [&str; 2] = ["generic", "tc"];
 /// They wait for each other and for the kernel more than they compute.
 const THREADS_A_CPU: usize = 2;
 
-/// Builds and runs the tests that match one of the filters, or all.
+/// Builds and runs the tests that match one of the filters, or all. A filter that is the name of a
+/// test target (`faults`) stands for that target, and no other is built then.
 ///
 /// # Errors
 /// When a phase fails.
@@ -52,25 +56,38 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
 
     let cpus = thread::available_parallelism().map_or(2, NonZero::get);
     let threads = cpus * THREADS_A_CPU;
-    let suites: [(&str, &[&str]); 3] = [
-        ("unit tests", &["--lib", "--bins"]),
-        ("documentation tests", &["--doc"]),
-        ("tests in namespaces", &["--test=*"]),
-    ];
+    let (named, filters): (Vec<_>, Vec<_>) = filters.iter().partition(|name| is_target(name));
+    let in_namespaces: Vec<String> = match named[..] {
+        [] => vec!["--test=*".to_owned()],
+        _ => named.iter().map(|name| format!("--test={name}")).collect(),
+    };
+    let mut suites = vec![("tests in namespaces", in_namespaces)];
+    if named.is_empty() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        suites.insert(0, ("unit tests", words(&["--lib", "--bins"])));
+        suites.insert(1, ("documentation tests", words(&["--doc"])));
+    }
     for (name, targets) in suites {
         let mut test = workspace::cargo(&["test", "--no-fail-fast"]);
-        test.args(HOST).args(targets).arg("--").args(filters);
+        test.args(HOST).args(targets).arg("--").args(&filters);
         // What is ignored by default needs privileges, and here they are.
         test.arg("--include-ignored")
             .arg(format!("--test-threads={threads}"));
         test.envs(programs(Profile::Release));
         phases.check(name, &mut test)?;
     }
+    let in_every_mode: Vec<_> = IN_EVERY_MODE
+        .into_iter()
+        .filter(|target| named.is_empty() || named.iter().any(|name| name == target))
+        .map(|name| format!("--test={name}"))
+        .collect();
+    if in_every_mode.is_empty() {
+        return Ok(());
+    }
     for mode in OTHER_MODES {
         let mut test = workspace::cargo(&["test", "--no-fail-fast"]);
-        test.args(HOST);
-        test.args(IN_EVERY_MODE.map(|name| format!("--test={name}")));
-        test.arg("--").args(filters);
+        test.args(HOST).args(&in_every_mode);
+        test.arg("--").args(&filters);
         test.arg(format!("--test-threads={threads}"));
         test.envs(programs(Profile::Release))
             .env("FTPFW_MODE", mode);
@@ -80,6 +97,11 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn is_target(name: &str) -> bool {
+    let path = workspace::root().join(TARGETS).join(name);
+    path.with_extension("rs").is_file() || path.join("main.rs").is_file()
 }
 
 /// `ftpfw` as it is used, the eBPF object inside.

@@ -177,25 +177,43 @@ impl Daemons {
         }
     }
 
-    /// A control connection began. Where a super-server has handed it on, the daemon is who holds it:
-    /// a process that is none of the listener's, or was, and runs another program by now.
-    pub fn session(&mut self, key: &SessionKey) {
-        let port = key.server_port;
-        if self.handed_on.get(&port) == Some(&false) {
+    /// Control connections began. Where a super-server has handed one on, the daemon is who holds it: a
+    /// process that is none of the listener's, or was, and runs another program by now.
+    ///
+    /// One look for all of them: it takes as long as there are sockets and processes on the host, and
+    /// an agent with a backlog of sessions that have ended already would never catch up.
+    pub fn sessions(&mut self, keys: &[SessionKey]) {
+        let asked: Vec<_> = keys
+            .iter()
+            .filter(|key| self.handed_on.get(&key.server_port) != Some(&false))
+            .collect();
+        if asked.is_empty() {
             return;
         }
-        let inodes = holders::sockets(&[port])
-            .filter(|socket| is_connection(socket, key))
-            .map(|socket| socket.inode)
+        let ports: Vec<u16> = asked.iter().map(|key| key.server_port).collect();
+        let held: HashMap<u64, SessionKey> = holders::sockets(&ports)
+            // In TIME_WAIT it is nobody's.
+            .filter(|socket| socket.inode != 0)
+            .map(|socket| (socket.inode, session_of(&socket)))
+            .filter(|(_, key)| asked.contains(&key))
             .collect();
-        let holding = holders::of(&inodes);
-        let strangers: Vec<_> = holding.iter().filter(|it| !self.knows(it.pid)).collect();
-        if !holding.is_empty() {
-            // Once is enough: the next look at the same session finds no strangers any more.
-            *self.handed_on.entry(port).or_default() |= !strangers.is_empty();
+        if held.is_empty() {
+            return;
         }
-        for process in strangers {
-            for pid in self.add_tree(process, port) {
+        let holding = holders::of(&held.keys().copied().collect());
+        let mut strangers = Vec::new();
+        for process in &holding {
+            let stranger = !self.knows(process.pid);
+            for key in holders::inodes_of(process).filter_map(|inode| held.get(&inode)) {
+                // Once is enough: the next look at the same session finds no strangers any more.
+                *self.handed_on.entry(key.server_port).or_default() |= stranger;
+                if stranger {
+                    strangers.push((process, key));
+                }
+            }
+        }
+        for (process, key) in strangers {
+            for pid in self.add_tree(process, key.server_port) {
                 self.admit(pid, key);
             }
         }
@@ -275,12 +293,7 @@ impl Daemons {
             let mut sessions = sockets
                 .iter()
                 .filter(|socket| held.contains(&socket.inode) && !holders::listens(socket))
-                .map(|socket| SessionKey {
-                    client: socket.remote_address.ip().into(),
-                    server: socket.local_address.ip().into(),
-                    client_port: socket.remote_address.port(),
-                    server_port: socket.local_address.port(),
-                });
+                .map(session_of);
             if let Some(session) = sessions.next() {
                 return sessions.next().is_none().then_some(session);
             }
@@ -340,8 +353,12 @@ impl Daemons {
     }
 }
 
-fn is_connection(socket: &procfs::net::TcpNetEntry, key: &SessionKey) -> bool {
-    let end = |address: std::net::SocketAddr| (Address::from(address.ip()), address.port());
-    end(socket.remote_address) == (key.client, key.client_port)
-        && end(socket.local_address) == (key.server, key.server_port)
+/// The control connection that a socket is the server's end of.
+fn session_of(socket: &procfs::net::TcpNetEntry) -> SessionKey {
+    SessionKey {
+        client: Address::from(socket.remote_address.ip()),
+        server: Address::from(socket.local_address.ip()),
+        client_port: socket.remote_address.port(),
+        server_port: socket.local_address.port(),
+    }
 }

@@ -44,6 +44,8 @@ pub struct Follower {
     contradictions: u64,
     foreign: Foreign,
     daemons: Daemons,
+    /// Sessions of this batch whose daemon is not known yet.
+    begun: Vec<SessionKey>,
 }
 
 impl Follower {
@@ -65,6 +67,7 @@ impl Follower {
             contradictions: 0,
             foreign,
             daemons,
+            begun: Vec::new(),
         }
     }
 
@@ -130,6 +133,8 @@ impl Follower {
                 None => error!("an event of unknown kind {}", record.header.kind),
             }
         }
+        self.daemons.sessions(&self.begun);
+        self.begun.clear();
     }
 
     fn event(&mut self, kind: Kind, record: &Record, lost: bool) {
@@ -171,7 +176,7 @@ impl Follower {
         let adopted = header.number != 0;
         let session = Session::new(header.session, header.key, header.at, adopted, lost);
         self.sessions.insert(session);
-        self.daemons.session(&header.key);
+        self.begun.push(header.key);
         self.tell(header, Happening::Opened { adopted });
     }
 
@@ -246,7 +251,7 @@ impl Follower {
 
     fn opaque(&mut self, header: &EventHeader, opaque: bool) {
         if opaque {
-            self.daemons.session(&header.key);
+            self.begun.push(header.key);
         }
         if let Some(session) = self.sessions.of(header) {
             session.engine().set_opaque(opaque);

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
+    fs::{self, File, Metadata},
+    os::unix::fs::MetadataExt as _,
     time::Duration,
 };
 
@@ -45,18 +46,46 @@ pub struct Interfaces {
     pub(super) wanted: Vec<WantedInterface>,
     /// What is wrong with an interface, so that it is said once.
     pub(super) complaints: HashMap<String, String>,
+    /// The pin directory, held open: as long as it is, so are the links in it, also when its file
+    /// system is unmounted lazily.
+    directory: File,
+    out_of_sight: bool,
 }
 
 impl Interfaces {
     /// The interfaces of that name, which are attached to already.
-    #[must_use]
-    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[WantedInterface]) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// When the pin directory cannot be opened.
+    pub fn new(kernel: Kernel, pins: PinDir, wanted: &[WantedInterface]) -> anyhow::Result<Self> {
+        let directory = File::open(pins.path())
+            .with_context(|| format!("cannot open {}", pins.path().display()))?;
+        Ok(Self {
             kernel,
             pins,
             wanted: wanted.to_vec(),
             complaints: HashMap::new(),
+            directory,
+            out_of_sight: false,
+        })
+    }
+
+    /// Whether the pins are no longer where they were: what is attached cannot be told then, and nothing
+    /// can be pinned beside it.
+    fn lost_sight(&mut self) -> bool {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let there = fs::metadata(self.pins.path()).ok().map(identity);
+        let lost = there.is_none() || there != self.directory.metadata().ok().map(identity);
+        if lost && !self.out_of_sight {
+            error!(
+                "the pin directory {} is no longer there (was its file system unmounted?): what is \
+                 attached stays as long as this process lives; stop it and run it again",
+                self.pins.path().display()
+            );
         }
+        self.out_of_sight = lost;
+        lost
     }
 
     /// Brings what is attached in step with what is there. `deleted`: an index whose interface is
@@ -162,6 +191,9 @@ pub(super) async fn watch(interfaces: &Mutex<Interfaces>, journal: &Journal) -> 
             _ = ticks.tick() => None,
         };
         let mut interfaces = interfaces.lock().await;
+        if interfaces.lost_sight() {
+            continue;
+        }
         if let Err(error) = interfaces.reconcile(deleted, journal).await {
             error!("cannot look after the interfaces: {error:#}");
         }

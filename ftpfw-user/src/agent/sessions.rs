@@ -58,8 +58,10 @@ impl Session {
     #[must_use]
     pub fn new(id: u64, key: SessionKey, born_at: u64, adopted: bool, partial: bool) -> Self {
         let mut lines: [Lines; 2] = Default::default();
+        let mut agreement = Agreement::default();
         if partial {
             lines.iter_mut().for_each(Lines::lose);
+            agreement.doubt();
         }
         Self {
             id,
@@ -72,7 +74,7 @@ impl Session {
             transfers: 0,
             bytes: [0; 2],
             engine: Dialogue::new(adopted, partial),
-            agreement: Agreement::default(),
+            agreement,
             history: History::default(),
             lines,
             asked_user: None,
@@ -90,7 +92,6 @@ impl Session {
         let mut taken = Self::new(session.id, key, session.born_at, session.adopted != 0, true);
         taken.engine = Dialogue::new(logged_in || state.has(State::LOGGED_IN), true);
         taken.engine.set_opaque(state.has(State::OPAQUE));
-        taken.agreement.doubt();
         taken
     }
 

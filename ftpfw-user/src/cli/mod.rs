@@ -99,7 +99,7 @@ pub struct QueryArgs {
 /// `ftpfw detach`.
 #[derive(Debug, Args)]
 pub struct DetachArgs {
-    /// Only this interface; without it everything, maps included.
+    /// Only this interface; without it everything, maps included, and an agent that runs is ended.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Option<String>,
     /// Which ftpfw.

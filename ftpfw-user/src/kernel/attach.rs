@@ -233,8 +233,8 @@ fn attach_tracepoints(
     settings: Settings,
     rollback: &mut Rollback,
 ) -> anyhow::Result<()> {
-    let processes = tracepoint::attach(&tracepoint::PROCESSES, kernel, pins, rollback);
-    let sockets = tracepoint::attach(&tracepoint::SOCKETS, kernel, pins, rollback);
+    let processes = tracepoint::attach(&tracepoint::PROCESSES, kernel, pins, rollback)?;
+    let sockets = tracepoint::attach(&tracepoint::SOCKETS, kernel, pins, rollback)?;
     let mut settings = settings;
     if let Err(error) = &sockets {
         settings.claim_on_syn = 1;

@@ -22,15 +22,13 @@ pub fn everything(pins: &PinDir) -> anyhow::Result<bool> {
         return Ok(false);
     }
     refuse_other_file_system(pins.path())?;
-    let mut found = pins.in_use();
+    let found = pins.in_use();
     for pinned in pins.interfaces()? {
-        found = true;
         interface(&pinned)?;
     }
     for (program, _) in tracepoint::all() {
-        let link = pins.tracepoint_link(program);
-        found |= link.exists();
-        remove_link(&link)?;
+        remove_link(&pins.tracepoint_link(program))?;
+        remove_link(&pins.new_tracepoint_link(program))?;
     }
     maps(pins)?;
     pins.remove_directories();

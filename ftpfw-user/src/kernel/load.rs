@@ -8,7 +8,11 @@ use aya::{
     maps::{Array, Map, MapData},
     programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp},
 };
-use ftpfw_common::abi::{self, kernel::LAYOUT, policy::Settings};
+use ftpfw_common::abi::{
+    self,
+    kernel::LAYOUT,
+    policy::{Settings, port::FOREIGN},
+};
 
 use super::{Maps, PinDir, Wire, btf, detach, pins::AttachedMode};
 use crate::config::PortPolicy;
@@ -107,9 +111,16 @@ impl Kernel {
         }
         let seed = options.pin_dir.as_ref().and_then(pinned_settings);
         let seed = seed.map_or_else(new_seed, |settings| settings.seed);
+        let adopted = options.pin_dir.as_ref().filter(|pins| pins.in_use());
+        if let Some(pins) = adopted {
+            tracing::info!("adopting the state pinned under {}", pins.path().display());
+        }
         let mut object = parse(options)?;
         let maps = Maps::take(&mut object)?;
         warn_of_sizes(&maps, options.sizes)?;
+        if adopted.is_some() && differs(&maps, options)? {
+            tracing::warn!("the agent before had another policy; from now on it is this one's");
+        }
         maps.ports()?.set_policy(&options.ports.table());
         let kernel = Self {
             object,
@@ -244,29 +255,49 @@ fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
     loader.load(OBJECT).context("cannot load the eBPF object")
 }
 
-/// Refuses pinned maps that another version of ftpfw wrote; removes those of a run that died while
-/// it loaded, before it attached anything.
+/// Refuses pinned maps that another version of ftpfw wrote, or of which some are gone; removes those of
+/// a run that died while it loaded, before it attached anything.
 fn check_pinned(pins: &PinDir) -> anyhow::Result<()> {
     if !pins.in_use() {
         return Ok(());
     }
     let found = pinned_settings(pins).map_or(0, |settings| settings.abi_version);
-    match found {
-        abi::VERSION => Ok(()),
-        0 if !pins.has_links() => detach::maps(pins),
-        _ => bail!(
-            "{} holds maps of another ftpfw (version {} of the layout, this is {}): \
-             remove them with `ftpfw detach --pin-dir {}`, then run again",
-            pins.path().display(),
+    let wrong = match (found, pins.missing_map()) {
+        (abi::VERSION, None) => return Ok(()),
+        (0 | abi::VERSION, _) if !pins.has_links() => return detach::maps(pins),
+        // New programs with a new map beside the old ones would know nothing of what it held.
+        (0 | abi::VERSION, Some(name)) => format!("is incomplete: the map {name} is missing"),
+        _ => format!(
+            "holds maps of another ftpfw (version {} of the layout, this is {})",
             if found == 0 {
                 "unknown".to_owned()
             } else {
                 found.to_string()
             },
-            abi::VERSION,
-            pins.path().display(),
+            abi::VERSION
         ),
-    }
+    };
+    let path = pins.path().display();
+    bail!("{path} {wrong}: remove it all with `ftpfw detach --pin-dir {path}`, then run again")
+}
+
+/// Whether the pinned maps hold another policy than the one that they are adopted with.
+fn differs(maps: &Maps, options: &LoadOptions) -> anyhow::Result<bool> {
+    let Wire(settings) = maps.settings()?.get(&0, 0)?;
+    // What is found out on attaching is nobody's policy.
+    let wanted = Settings {
+        claim_on_syn: settings.claim_on_syn,
+        partial_checksums: settings.partial_checksums,
+        seed: settings.seed,
+        ..options.settings
+    };
+    let ports = maps.ports()?;
+    let policy = |port| ports.get(port).policy() & !FOREIGN;
+    let table = options.ports.table();
+    Ok(settings != wanted
+        || (0..=u16::MAX)
+            .zip(table)
+            .any(|(port, bits)| policy(port) != bits))
 }
 
 /// A map that was adopted has the size that it was made with.

@@ -17,6 +17,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use super::maps::PINNED;
+
 /// Mode of the pin directory: tuples name clients, and whoever can open a map can change it.
 const MODE: u32 = 0o700;
 
@@ -85,6 +87,13 @@ impl PinDir {
         self.links().join(program)
     }
 
+    /// Where the link of an agent that takes over is pinned, for the moment until it has the place of
+    /// the old one.
+    #[must_use]
+    pub fn new_tracepoint_link(&self, program: &str) -> PathBuf {
+        self.links().join(format!("{program}-new"))
+    }
+
     /// Where the links of an interface are pinned.
     #[must_use]
     pub fn interface(&self, index: u32, name: &str) -> PathBuf {
@@ -96,16 +105,24 @@ impl PinDir {
         self.0.join("links")
     }
 
-    /// Whether maps are pinned here.
+    /// Whether maps or links are pinned here, be it only some of them.
     #[must_use]
     pub fn in_use(&self) -> bool {
-        self.map(ftpfw_common::abi::maps::SETTINGS).exists()
+        PINNED.iter().any(|name| self.map(name).exists()) || self.has_links()
     }
 
-    /// Whether links are pinned here: something is, or was, attached.
+    /// The first map that is not pinned here.
+    #[must_use]
+    pub fn missing_map(&self) -> Option<&'static str> {
+        PINNED.into_iter().find(|name| !self.map(name).exists())
+    }
+
+    /// Whether links are pinned here: something is, or was, attached. Directories that an agent made
+    /// for them before it died are none.
     #[must_use]
     pub fn has_links(&self) -> bool {
-        self.links().exists()
+        let mut entries = list(&self.links()).unwrap_or_default().into_iter();
+        entries.any(|path| !path.is_dir() || list(&path).is_ok_and(|links| !links.is_empty()))
     }
 
     /// Makes the directory, readable by its owner only.
@@ -128,7 +145,11 @@ impl PinDir {
     ///
     /// When the directory is there and cannot be read.
     pub fn interfaces(&self) -> anyhow::Result<Vec<PinnedInterface>> {
-        let mut found: Vec<_> = list(&self.links())?
+        let links = list(&self.links()).with_context(|| {
+            let path = self.0.display();
+            format!("the pin directory {path} cannot be used")
+        })?;
+        let mut found: Vec<_> = links
             .into_iter()
             .filter_map(PinnedInterface::read)
             .collect();

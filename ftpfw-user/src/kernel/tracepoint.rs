@@ -3,7 +3,7 @@
 //! Raw, as the kernel skips a program of the other kind while any tracing program, or a bpf(2) call on
 //! a map, is at work on the same CPU (`bpf_prog_active`): a claim would be missed now and then.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use aya::programs::links::FdLink;
@@ -33,15 +33,17 @@ pub(super) fn all() -> impl Iterator<Item = Attachment> {
 /// place after it works: a link of a tracepoint cannot change its program, and both may see an event
 /// for a moment, which claims a tuple once all the same.
 ///
+/// The inner error: the kernel has no such tracepoint, which one can live without.
+///
 /// # Errors
 ///
-/// When the kernel has no such tracepoint.
+/// When a link cannot be pinned.
 pub(super) fn attach(
     attachments: &[Attachment],
     kernel: &mut Kernel,
     pins: &PinDir,
     rollback: &mut Rollback,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<anyhow::Result<()>> {
     for &(name, tracepoint) in attachments {
         let path = pins.tracepoint_link(name);
         if let Some(links) = path.parent() {
@@ -49,19 +51,29 @@ pub(super) fn attach(
                 .with_context(|| format!("cannot make {}", links.display()))?;
         }
         let program = kernel.tracepoint(name)?;
-        let id = program
+        let attached = program
             .attach(tracepoint)
-            .with_context(|| format!("cannot attach to the raw tracepoint {tracepoint}"))?;
+            .with_context(|| format!("cannot attach to the raw tracepoint {tracepoint}"));
+        let id = match attached {
+            Ok(id) => id,
+            Err(error) => return Ok(Err(error)),
+        };
         let link = FdLink::from(program.take_link(id)?);
         if !path.exists() {
-            link.pin(&path)?;
+            pin(link, &path)?;
             rollback.made(&path);
             continue;
         }
-        let beside = path.with_file_name(format!("{name}-new"));
+        let beside = pins.new_tracepoint_link(name);
         let _left_over = fs::remove_file(&beside);
-        link.pin(&beside)?;
+        pin(link, &beside)?;
         fs::rename(&beside, &path).with_context(|| format!("cannot replace {}", path.display()))?;
     }
-    Ok(())
+    Ok(Ok(()))
+}
+
+fn pin(link: FdLink, path: &Path) -> anyhow::Result<()> {
+    link.pin(path)
+        .map(drop)
+        .with_context(|| format!("cannot pin {}", path.display()))
 }

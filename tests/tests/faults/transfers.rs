@@ -1,0 +1,310 @@
+//! Transfers while the agent dies, ends and starts at random moments: none is lost, none is broken,
+//! nothing is open afterwards, and the kernel counts what it counts without faults.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use ftpfw_tests::client::Mode;
+use ftpfw_tests::control::{Control, Negotiated, read_all};
+use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::lab::{Family, Lab};
+use ftpfw_tests::probe::{Answer, scan};
+use ftpfw_tests::random::{self, Random};
+use ftpfw_tests::server::{Daemon, FtpServer, INCOMING, Options};
+use rustix::process::Signal;
+use tempfile::NamedTempFile;
+
+use crate::watch::Watch;
+
+const SESSIONS: u64 = 4;
+/// By default.
+const TRANSFERS: u64 = 120;
+const MODES: [Mode; 4] = [Mode::Pasv, Mode::Epsv, Mode::Port, Mode::Eprt];
+const PORTS: std::ops::RangeInclusive<u16> = 40_000..=40_999;
+/// More than the socket buffers hold.
+const LONGEST: usize = 4 << 20;
+/// What happens to the agent.
+const FAULTS: [Signal; 3] = [Signal::KILL, Signal::TERM, Signal::HUP];
+
+/// The configuration file of the agents, which changes with each SIGHUP.
+struct Policy {
+    file: NamedTempFile,
+    /// A timeout that matters to no transfer, minutes.
+    minutes: u32,
+}
+
+impl Policy {
+    fn new() -> Result<Self> {
+        let mut policy = Self {
+            file: NamedTempFile::with_prefix("ftpfw-faults-")?,
+            minutes: 3,
+        };
+        policy.change()?;
+        Ok(policy)
+    }
+
+    fn change(&mut self) -> Result<()> {
+        self.minutes += 1;
+        let text = format!("[timeouts]\nudp_flow = \"{}m\"\n", self.minutes);
+        Ok(fs::write(self.file.path(), text)?)
+    }
+
+    /// Agents stay attached when they are asked to end: what is tested is the next one.
+    fn options(&self) -> Result<[&str; 3]> {
+        let path = self.file.path().to_str().context("a plain path")?;
+        Ok(["--keep-attached", "--config", path])
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    transfers: u64,
+    bytes: u64,
+    /// As the kernel counted them.
+    negotiations: BTreeMap<String, u64>,
+}
+
+#[test]
+fn none_is_lost_while_the_agent_dies_and_starts() -> Result<()> {
+    let transfers = match env::var("FTPFW_TRANSFERS") {
+        Ok(number) => number.parse().context("FTPFW_TRANSFERS")?,
+        Err(_) => TRANSFERS,
+    };
+    let seed = random::seed(1)?;
+    println!("FTPFW_SEED={seed} FTPFW_TRANSFERS={transfers}");
+    let undisturbed = run(seed, transfers, 0).context("without faults")?;
+    // What few transfers are too quick for is no test of anything.
+    let disturbed = run(seed, transfers, transfers / 60).context("with faults")?;
+    ensure!(
+        undisturbed == disturbed,
+        "without faults {undisturbed:?}, with faults {disturbed:?}"
+    );
+    Ok(())
+}
+
+fn run(seed: u64, transfers: u64, faults: u64) -> Result<Outcome> {
+    let lab = Lab::new()?;
+    let mut policy = Policy::new()?;
+    let mut firewall = Firewall::start(&lab.server, &policy.options()?)?;
+    let mut options = Options::new(Daemon::Vsftpd, Family::V4);
+    options.passive_ports = PORTS;
+    let server = FtpServer::start(&lab.server, &options)?;
+    let watch = Watch::default();
+    let bytes = watch.during(&lab, || {
+        disturb((&mut firewall, &mut policy), seed, faults, || {
+            sessions(&lab, &server, &watch, seed, transfers.div_ceil(SESSIONS))
+        })
+    })?;
+    firewall.wait_for_tuples("all to be gone", <[_]>::is_empty)?;
+    let status: serde_json::Value = firewall.query(&["status"])?;
+    ensure!(status["agent"]["disagreements"] == 0, "{status}");
+    let stats = firewall.stats()?;
+    ensure!(
+        stats.drops() == watch.knocks(),
+        "{} SYNs of the stranger, but {stats:?}",
+        watch.knocks()
+    );
+    for host in [&lab.client, &lab.stranger] {
+        let open = scan(host, server.address, PORTS)?;
+        let open = open.iter().find(|(_, answer)| **answer != Answer::Silent);
+        ensure!(open.is_none(), "afterwards: {open:?}");
+    }
+    Ok(Outcome {
+        transfers: bytes.len() as u64,
+        bytes: bytes.iter().sum(),
+        negotiations: stats.negotiations,
+    })
+}
+
+/// Does `work` while the agent has `faults` faults at least, and more for as long as it takes.
+fn disturb<T: Send>(
+    (firewall, policy): (&mut Firewall, &mut Policy),
+    seed: u64,
+    faults: u64,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    if faults == 0 {
+        return work();
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            let done = work();
+            over.store(true, Relaxed);
+            done
+        });
+        let mut random = Random::new(!seed);
+        let mut struck = 0;
+        let striking = loop {
+            if over.load(Relaxed) {
+                break Ok(());
+            }
+            if let Err(error) = strike(firewall, policy, &mut random) {
+                break Err(error);
+            }
+            struck += 1;
+        };
+        let done = working.join().expect("no panic")?;
+        striking?;
+        println!("{struck} faults");
+        ensure!(struck >= faults, "too quick: {struck} faults of {faults}");
+        Ok(done)
+    })
+}
+
+/// Gives the agent another policy, or ends it and starts another one; now and then that one dies while
+/// it starts.
+fn strike(firewall: &mut Firewall, policy: &mut Policy, random: &mut Random) -> Result<()> {
+    pause(random, 300);
+    let fault = FAULTS[random.below(FAULTS.len())];
+    if fault == Signal::HUP {
+        policy.change()?;
+        firewall.signal(Signal::HUP)?;
+        return firewall.wait_for(&format!("-> {}m", policy.minutes));
+    }
+    firewall.end_by(fault)?;
+    pause(random, 100);
+    firewall.launch(&policy.options()?)?;
+    if random.chance(50) {
+        pause(random, 200);
+        firewall.end_by(Signal::KILL)?;
+        firewall.launch(&policy.options()?)?;
+    }
+    firewall.wait_for("ready")
+}
+
+/// Spreads what happens over time: every step of a transfer shall meet a fault now and then.
+fn pause(random: &mut Random, longest_ms: usize) {
+    thread::sleep(Duration::from_millis(random.below(longest_ms) as u64));
+}
+
+/// The sizes of all transfers that took place.
+fn sessions(
+    lab: &Lab,
+    server: &FtpServer,
+    watch: &Watch,
+    seed: u64,
+    transfers: u64,
+) -> Result<Vec<u64>> {
+    let all: Vec<Vec<u64>> = thread::scope(|scope| {
+        let started: Vec<_> = (0..SESSIONS)
+            .map(|number| {
+                let random = Random::new(seed.wrapping_mul(SESSIONS) + number);
+                scope.spawn(move || {
+                    let mut session = Session::begin(lab, server, watch, random, number)?;
+                    (0..transfers)
+                        .map(|transfer| {
+                            let done = session.transfer();
+                            done.with_context(|| format!("transfer {transfer} of session {number}"))
+                        })
+                        .collect::<Result<_>>()
+                })
+            })
+            .collect();
+        let ended = started
+            .into_iter()
+            .map(|session| session.join().expect("no panic"));
+        ended.collect::<Result<_>>()
+    })?;
+    Ok(all.concat())
+}
+
+struct Session<'a> {
+    control: Control<'a>,
+    server: &'a FtpServer,
+    watch: &'a Watch,
+    random: Random,
+    number: u64,
+}
+
+impl<'a> Session<'a> {
+    fn begin(
+        lab: &'a Lab,
+        server: &'a FtpServer,
+        watch: &'a Watch,
+        random: Random,
+        number: u64,
+    ) -> Result<Self> {
+        Ok(Self {
+            control: Control::login(&lab.client.netns, (server.address, server.port))?,
+            server,
+            watch,
+            random,
+            number,
+        })
+    }
+
+    /// One transfer in a random direction and mode; its size.
+    fn transfer(&mut self) -> Result<u64> {
+        let mode = MODES[self.random.below(MODES.len())];
+        let length = self.random.below(LONGEST);
+        let bytes: Vec<u8> = (0..length / 8 + 1)
+            .flat_map(|_| self.random.number().to_ne_bytes())
+            .collect();
+        let negotiated = self.control.negotiate(mode)?;
+        let port = negotiated.port()?;
+        let armed = matches!(negotiated, Negotiated::Dial(_));
+        if armed {
+            self.watch.add(port);
+        }
+        pause(&mut self.random, 80);
+        let moved = if self.random.chance(50) {
+            self.download(&negotiated, &bytes)
+        } else {
+            self.upload(&negotiated, &bytes)
+        };
+        self.watch.remove(port);
+        moved.with_context(|| format!("{mode:?}, {} bytes", bytes.len()))?;
+        Ok(bytes.len() as u64)
+    }
+
+    fn download(&mut self, negotiated: &Negotiated, bytes: &[u8]) -> Result<()> {
+        let name = format!("file{}", self.number);
+        std::fs::write(self.server.root().join(&name), bytes)?;
+        let mut data = self.begin_data(negotiated, &format!("RETR {name}"))?;
+        pause(&mut self.random, 80);
+        ensure!(read_all(&mut data)? == bytes, "other bytes arrived");
+        self.complete()
+    }
+
+    fn upload(&mut self, negotiated: &Negotiated, bytes: &[u8]) -> Result<()> {
+        let name = format!("{INCOMING}/up{}-{}", self.number, self.random.number());
+        let mut data = self.begin_data(negotiated, &format!("STOR {name}"))?;
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        data.write_all(first)?;
+        pause(&mut self.random, 80);
+        data.write_all(rest)?;
+        drop(data);
+        self.complete()?;
+        let path = self.server.root().join(name);
+        ensure!(std::fs::read(&path)? == bytes, "other bytes arrived");
+        Ok(std::fs::remove_file(path)?)
+    }
+
+    /// Sends the command and opens the data connection, whichever end dials.
+    fn begin_data(&mut self, negotiated: &Negotiated, command: &str) -> Result<TcpStream> {
+        let passive = matches!(negotiated, Negotiated::Dial(_));
+        let dialled = passive.then(|| self.control.data(negotiated)).transpose()?;
+        self.control.send(command)?;
+        let data = match dialled {
+            Some(data) => data,
+            None => self.control.data(negotiated)?,
+        };
+        let reply = self.control.reply()?;
+        ensure!(reply.code == 150, "instead of 150: {reply:?}");
+        Ok(data)
+    }
+
+    fn complete(&mut self) -> Result<()> {
+        let reply = self.control.reply()?;
+        ensure!(reply.code == 226, "instead of 226: {reply:?}");
+        Ok(())
+    }
+}
