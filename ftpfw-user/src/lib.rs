@@ -57,7 +57,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => return query::explain(&args).await,
         Command::Allow(args) => manual::allow(&args).await,
         Command::Revoke(args) => manual::revoke(&args).await,
-        Command::Check(args) => check::check(&args),
+        Command::Check(args) => check::check(&args).await,
         Command::Replay(args) => replay::replay(&args),
         Command::Detach(args) => detach::detach(&args),
         Command::Completions(args) => documents::completions(&args),

@@ -17,7 +17,7 @@ use ftpfw_common::abi::policy::Settings;
 pub use changes::{Differences, Value};
 pub use interface::{Interface, InterfaceArg, InterfaceError, WantedInterface, find_all};
 pub use limits::Limits;
-pub use passive::PassivePorts;
+pub use passive::{PassivePorts, of_daemon as passive_range_of};
 pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
 
 use crate::cli::ModeArg;

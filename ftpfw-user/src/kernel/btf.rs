@@ -38,6 +38,19 @@ pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
     })
 }
 
+/// Whether the kernel has the raw tracepoint: each has a type of its own (`DECLARE_TRACE` in
+/// `include/trace/bpf_probe.h`).
+///
+/// # Errors
+///
+/// When the kernel has no BTF.
+pub fn has_tracepoint(name: &str) -> anyhow::Result<bool> {
+    let btf = Btf::from_file(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
+    Ok(btf
+        .resolve_types_by_name(&format!("btf_trace_{name}"))
+        .is_ok())
+}
+
 /// The number of this thread's network namespace.
 fn namespace() -> anyhow::Result<u32> {
     const FILE: &str = "/proc/thread-self/ns/net";
@@ -121,6 +134,12 @@ mod tests {
         assert!(layout.local_port > layout.local_v6);
         assert_eq!(layout.tgid, layout.pid + 4);
         assert_ne!(layout.namespace, 0);
+    }
+
+    #[test]
+    fn tracepoints_have_types() {
+        assert!(has_tracepoint("inet_sock_set_state").unwrap());
+        assert!(!has_tracepoint("no_such_tracepoint").unwrap());
     }
 
     #[test]
