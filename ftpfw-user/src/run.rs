@@ -12,7 +12,12 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    agent::{Agent, StopSignals, api::Socket, interfaces::Interfaces, reload::Reloader},
+    agent::{
+        Agent, StopSignals,
+        api::{MetricsSocket, Socket},
+        interfaces::Interfaces,
+        reload::Reloader,
+    },
     cli::RunArgs,
     config::{Config, find_all},
     kernel::{
@@ -63,6 +68,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let _lock = lock(&pins)?;
     let mut rollback = Rollback::begin(&pins);
     let socket = Socket::bind(&config.socket)?;
+    let metrics = MetricsSocket::bind(config.metrics).await?;
     attach::refuse_unfit(&pins, &interfaces).await?;
     // Under adopted state they have been unreachable all the time.
     if !pins.in_use() {
@@ -74,7 +80,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let mut kernel = load(&config, settings, &pins)?;
     let attached = attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
-    let agent = Agent::new(&kernel, &pins, settings, config.limits.log_lines, socket)?;
+    let agent = Agent::new(
+        &kernel,
+        &pins,
+        settings,
+        config.limits.log_lines,
+        (socket, metrics),
+    )?;
     rollback.keep();
     announce(&config, &attached).await?;
     let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces);

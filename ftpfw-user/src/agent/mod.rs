@@ -41,7 +41,7 @@ use crate::{
     query::model::AgentRow,
     service,
 };
-use api::Socket;
+use api::{MetricsSocket, Socket};
 use daemons::Daemons;
 use event::{Event, Happening};
 use follow::Follower;
@@ -95,6 +95,7 @@ pub struct Agent {
     shared: Arc<Shared>,
     events: EventStream,
     socket: Socket,
+    metrics: MetricsSocket,
 }
 
 impl Agent {
@@ -109,7 +110,7 @@ impl Agent {
         pins: &PinDir,
         settings: Settings,
         log_lines: u32,
-        socket: Socket,
+        (socket, metrics): (Socket, MetricsSocket),
     ) -> anyhow::Result<Self> {
         let tuples = kernel.maps().tuples()?;
         let opener = match settings.inline_opener {
@@ -137,6 +138,7 @@ impl Agent {
             shared: Arc::new(shared),
             events,
             socket,
+            metrics,
         })
     }
 
@@ -158,6 +160,7 @@ impl Agent {
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
+            result = self.metrics.serve(Arc::clone(&shared)) => Ok(result?),
             () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
             result = interfaces::watch(&interfaces, &shared.journal) => result,
             () = reloader.serve(&shared, &interfaces) => Ok(()),

@@ -118,6 +118,7 @@ impl Config {
             ("keep_attached", Value::Switch(self.keep_attached)),
             ("pin_dir", Value::path(&self.pin_dir)),
             ("socket", Value::path(&self.socket)),
+            ("metrics", Value::list(self.metrics.as_slice())),
             ("timeouts.tuple", time(settings.tuple_lifetime)),
             ("timeouts.tcp_flow", time(settings.tcp_flow_lifetime)),
             (
@@ -168,6 +169,7 @@ impl Config {
         let asked = self.clone();
         self.pin_dir.clone_from(&running.pin_dir);
         self.socket.clone_from(&running.socket);
+        self.metrics = running.metrics;
         self.settings.inline_opener = running.settings.inline_opener;
         self.limits.sizes = running.limits.sizes;
         self.differences(&asked)

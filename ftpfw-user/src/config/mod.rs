@@ -10,7 +10,7 @@ mod passive;
 mod ports;
 mod resolve;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use ftpfw_common::abi::policy::Settings;
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub pin_dir: PathBuf,
     /// Socket of the agent.
     pub socket: PathBuf,
+    /// Where metrics are answered over TCP, if anywhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Where the filter may run.

@@ -65,6 +65,7 @@ impl Config {
             keep_attached: on(args.keep_attached, keys.keep_attached),
             pin_dir,
             socket: socket.cloned().unwrap_or(cli::DEFAULT_SOCKET.into()),
+            metrics: args.metrics.or(keys.metrics()),
         })
     }
 }

@@ -218,7 +218,7 @@ mod tests {
             }),
             ("xdp", [Warning, Warning, Fine], |it| it.features = None),
             ("xdp", [Warning, Warning, Fine], |it| {
-                it.costs = Some("dear")
+                it.costs = Some("dear");
             }),
         ];
         for (check, statuses, change) in cases {
