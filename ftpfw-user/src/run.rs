@@ -17,6 +17,7 @@ use crate::{
         api::{MetricsSocket, Socket},
         interfaces::Interfaces,
         reload::Reloader,
+        transfer_log::TransferLog,
     },
     cli::RunArgs,
     config::{Config, find_all},
@@ -68,6 +69,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let _lock = lock(&pins)?;
     let mut rollback = Rollback::begin(&pins);
     let socket = Socket::bind(&config.socket)?;
+    let transfers = TransferLog::open(config.transfer_log.as_deref())?;
     let metrics = MetricsSocket::bind(config.metrics).await?;
     attach::refuse_unfit(&pins, &interfaces).await?;
     // Under adopted state they have been unreachable all the time.
@@ -84,7 +86,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         &kernel,
         &pins,
         settings,
-        config.limits.log_lines,
+        (config.limits.log_lines, transfers),
         (socket, metrics),
     )?;
     rollback.keep();

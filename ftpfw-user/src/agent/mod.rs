@@ -21,6 +21,8 @@ mod sessions;
 mod stream;
 mod sweep;
 pub(crate) mod text;
+mod transfer;
+pub mod transfer_log;
 
 use std::{
     process,
@@ -52,6 +54,7 @@ use log_limit::LogLimit;
 use opener::Opener;
 use reload::Reloader;
 use stream::EventStream;
+use transfer_log::TransferLog;
 
 /// What the agent's tasks share.
 #[derive(Debug)]
@@ -100,7 +103,8 @@ pub struct Agent {
 
 impl Agent {
     /// An agent for the programs in `kernel`, which knows the sessions that they follow already. To
-    /// be called inside the runtime. `log_lines`: how many lines a second events write to the log.
+    /// be called inside the runtime. `log`: how many lines a second
+    /// events write to the log, and where transfers go.
     ///
     /// # Errors
     ///
@@ -109,7 +113,7 @@ impl Agent {
         kernel: &Kernel,
         pins: &PinDir,
         settings: Settings,
-        log_lines: u32,
+        log: (u32, TransferLog),
         (socket, metrics): (Socket, MetricsSocket),
     ) -> anyhow::Result<Self> {
         let tuples = kernel.maps().tuples()?;
@@ -118,7 +122,7 @@ impl Agent {
             _ => None,
         };
         let foreign = Foreign::new(kernel.maps().ports()?);
-        let journal = Arc::new(Journal::new(LogLimit::new(log_lines)));
+        let journal = Arc::new(Journal::new(LogLimit::new(log.0), log.1));
         let control = kernel.maps().ports()?.control();
         let daemons = Daemons::new(kernel.maps(), control)?;
         let mut follower = Follower::new(Arc::clone(&journal), tuples, opener, foreign, daemons);

@@ -71,6 +71,10 @@ pub struct RunArgs {
     /// on the agent's socket in any case [default: none].
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
+    /// File that gets a line of JSON for each data connection; it may be rotated at any time, and SIGHUP
+    /// opens it again [default: none].
+    #[arg(long, value_name = "FILE")]
+    pub transfer_log: Option<PathBuf>,
     /// What others can make it hold.
     #[command(flatten)]
     pub limits: LimitArgs,

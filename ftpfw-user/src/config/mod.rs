@@ -41,6 +41,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Where metrics are answered over TCP, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The file of transfers, if there is to be one.
+    pub transfer_log: Option<PathBuf>,
 }
 
 /// Where the filter may run.

@@ -66,6 +66,7 @@ impl Config {
             pin_dir,
             socket: socket.cloned().unwrap_or(cli::DEFAULT_SOCKET.into()),
             metrics: args.metrics.or(keys.metrics()),
+            transfer_log: args.transfer_log.as_ref().or(keys.transfer_log()).cloned(),
         })
     }
 }

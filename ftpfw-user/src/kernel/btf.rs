@@ -33,8 +33,11 @@ pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
         inum: offset(&btf, "net", &["ns", "inum"])?,
         pid: offset(&btf, "task_struct", &["pid"])?,
         tgid: offset(&btf, "task_struct", &["tgid"])?,
+        flags: common("skc_flags")?,
+        // A `struct tcp_sock` begins with its `struct sock`.
+        received: offset(&btf, "tcp_sock", &["bytes_received"])?,
+        acked: offset(&btf, "tcp_sock", &["bytes_acked"])?,
         namespace: namespace()?,
-        reserved: 0,
     })
 }
 
@@ -133,6 +136,7 @@ mod tests {
         assert!(layout.net > layout.family && layout.remote_v6 > layout.net);
         assert!(layout.local_port > layout.local_v6);
         assert_eq!(layout.tgid, layout.pid + 4);
+        assert!(layout.received > layout.local_port && layout.acked > layout.local_port);
         assert_ne!(layout.namespace, 0);
     }
 

@@ -37,6 +37,7 @@ pub struct Keys {
     pin_dir: Option<Written<AbsolutePath>>,
     socket: Option<Written<AbsolutePath>>,
     metrics: Option<Written<SocketAddr>>,
+    transfer_log: Option<Written<AbsolutePath>>,
     pub(in crate::config) timeouts: Timeouts,
     pub(in crate::config) limits: Limits,
 }
@@ -152,6 +153,10 @@ impl Keys {
 
     pub(in crate::config) fn socket(&self) -> Option<&PathBuf> {
         path(self.socket.as_ref())
+    }
+
+    pub(in crate::config) fn transfer_log(&self) -> Option<&PathBuf> {
+        path(self.transfer_log.as_ref())
     }
 
     pub(in crate::config) fn metrics(&self) -> Option<SocketAddr> {
