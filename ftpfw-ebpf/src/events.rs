@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ringbuf_output;
 use ftpfw_common::{
     abi::{
-        event::{EventHeader, Kind, PAYLOAD_CHUNK},
+        event::{Bytes, EventHeader, Kind, PAYLOAD_CHUNK},
         keys::{SessionKey, TupleKey},
         values::{Mode, Tuple},
     },
@@ -29,17 +29,18 @@ pub struct Detail {
 /// Sends a record without payload. A full ring buffer loses it, and that is counted.
 #[inline(always)]
 pub fn send(kind: Kind, session: u64, key: &SessionKey, now: u64, detail: Detail) {
-    let Detail {
-        port,
-        detail,
-        direction,
-        number,
-    } = detail;
-    let packed = u64::from(number) << 32
-        | u64::from(port) << 16
-        | u64::from(detail) << 8
-        | u64::from(direction);
-    send_packed((kind as u64) << 48 | session, key, now, packed);
+    send_packed((kind as u64) << 48 | session, key, now, detail.packed());
+}
+
+impl Detail {
+    /// In one word: functions of BPF take five at most.
+    #[inline(always)]
+    fn packed(self) -> u64 {
+        u64::from(self.number) << 32
+            | u64::from(self.port) << 16
+            | u64::from(self.detail) << 8
+            | u64::from(self.direction)
+    }
 }
 
 /// Written straight into the ring buffer: a record is a good part of the 512 bytes of stack that all
@@ -49,9 +50,50 @@ fn send_packed(kind_session: u64, key: &SessionKey, now: u64, detail: u64) {
     let Some(mut entry) = EVENTS.reserve::<EventHeader>(0) else {
         return count::add(Counter::Lost(Loss::EventsLost));
     };
-    // SAFETY: the entry is memory for one header, aligned to 8, and every field is written.
+    // SAFETY: the entry is memory for one header, aligned to 8.
+    unsafe { fill(entry.as_mut_ptr(), kind_session, key, now, detail) };
+    entry.submit(0);
+}
+
+/// A header with what was counted of a connection behind it.
+#[repr(C)]
+struct Counted {
+    header: EventHeader,
+    bytes: Bytes,
+}
+
+/// As [`send_packed`], of [`Kind::Finished`].
+#[inline(never)]
+fn send_finished(session: u64, key: &SessionKey, now: u64, detail: u64, bytes: &Bytes) {
+    let Some(mut entry) = EVENTS.reserve::<Counted>(0) else {
+        return count::add(Counter::Lost(Loss::EventsLost));
+    };
+    // SAFETY: the entry is memory for a header and the bytes behind it, aligned to 8.
     unsafe {
-        let event = entry.as_mut_ptr();
+        let counted = entry.as_mut_ptr();
+        let kind_session = (Kind::Finished as u64) << 48 | session;
+        fill(&raw mut (*counted).header, kind_session, key, now, detail);
+        (*counted).header.length = size_of::<Bytes>() as u16;
+        (*counted).bytes = *bytes;
+    }
+    entry.submit(0);
+}
+
+/// Writes every field.
+///
+/// # Safety
+///
+/// `event` is memory for a header.
+#[inline(always)]
+unsafe fn fill(
+    event: *mut EventHeader,
+    kind_session: u64,
+    key: &SessionKey,
+    now: u64,
+    detail: u64,
+) {
+    // SAFETY: the caller's.
+    unsafe {
         (*event).at = now;
         (*event).session = kind_session & ((1 << 48) - 1);
         (*event).key = *key;
@@ -64,7 +106,6 @@ fn send_packed(kind_session: u64, key: &SessionKey, now: u64, detail: u64) {
         (*event).detail = (detail >> 8) as u8;
         (*event).reserved = 0;
     }
-    entry.submit(0);
 }
 
 /// Sends a record with the first `length` bytes of its payload, at least one.
@@ -86,9 +127,22 @@ pub fn send_payload(record: *mut Record, length: usize) {
     }
 }
 
-/// [`Kind::Claimed`] or [`Kind::Finished`]: `connection` names both ports.
+/// A data connection is made: `connection` names both ports.
 #[inline(never)]
-pub fn data_connection(kind: Kind, connection: &TupleKey, tuple: &Tuple, now: u64) {
+pub fn claimed(connection: &TupleKey, tuple: &Tuple, now: u64) {
+    let (key, detail) = data_connection(connection, tuple);
+    send(Kind::Claimed, tuple.session, &key, now, detail);
+}
+
+/// A data connection is over.
+#[inline(never)]
+pub fn finished(connection: &TupleKey, tuple: &Tuple, bytes: &Bytes, now: u64) {
+    let (key, detail) = data_connection(connection, tuple);
+    send_finished(tuple.session, &key, now, detail.packed(), bytes);
+}
+
+#[inline(always)]
+fn data_connection(connection: &TupleKey, tuple: &Tuple) -> (SessionKey, Detail) {
     let active = tuple.mode == Mode::Active as u8;
     let (port, other) = if active {
         (connection.client_port, connection.server_port)
@@ -101,16 +155,11 @@ pub fn data_connection(kind: Kind, connection: &TupleKey, tuple: &Tuple, now: u6
         client_port: connection.client_port,
         server_port: connection.server_port,
     };
-    send(
-        kind,
-        tuple.session,
-        &key,
-        now,
-        Detail {
-            port,
-            detail: tuple.mode,
-            direction: 0,
-            number: u32::from(other),
-        },
-    );
+    let detail = Detail {
+        port,
+        detail: tuple.mode,
+        direction: 0,
+        number: u32::from(other),
+    };
+    (key, detail)
 }

@@ -18,8 +18,10 @@ pub static KERNEL_LAYOUT: Global<KernelLayout> = Global::new(KernelLayout {
     inum: 0,
     pid: 0,
     tgid: 0,
+    flags: 0,
+    received: 0,
+    acked: 0,
     namespace: 0,
-    reserved: 0,
 });
 
 /// Reads a field of a structure.

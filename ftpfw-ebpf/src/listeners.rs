@@ -8,7 +8,6 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use ftpfw_common::{
     Address,
     abi::{
-        event::Kind,
         keys::{EntitledKey, ListenerKey, SessionKey, TupleKey},
         policy::ftps,
         values::{Entitled, Listener, Mode, PortEntry, Tuple},
@@ -126,7 +125,7 @@ pub fn claim(tuple: &TupleKey, connection: &TupleKey, now: u64) {
     };
     // A full map costs the record of the transfer, not the transfer: its socket lets it through.
     let _ = CLAIMED.insert(connection, claimed, 0);
-    events::data_connection(Kind::Claimed, connection, &claimed, now);
+    events::claimed(connection, &claimed, now);
 }
 
 /// The client has one opaque session more on a daemon.

@@ -18,8 +18,11 @@ pub const NO_SOCKET: u32 = 0;
 pub const TCP_ESTABLISHED: u32 = 1;
 pub const TCP_SYN_SENT: u32 = 2;
 pub const TCP_SYN_RECV: u32 = 3;
+pub const TCP_FIN_WAIT2: u32 = 5;
 pub const TCP_CLOSE: u32 = 7;
+pub const TCP_LAST_ACK: u32 = 9;
 pub const TCP_LISTEN: u32 = 10;
+pub const TCP_CLOSING: u32 = 11;
 pub const TCP_NEW_SYN_RECV: u32 = 12;
 
 /// `bpf_sock_tuple` for a connection, and its size.

@@ -4,7 +4,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use ftpfw_common::{
     Address,
     abi::{
-        event::{Cause, Kind},
+        event::{Bytes, Cause, Kind},
         keys::{ListenerKey, SessionKey, TupleKey},
         policy::port,
         values::PortEntry,
@@ -16,16 +16,23 @@ use crate::{
     events::{self, Detail},
     kernel::{KERNEL_LAYOUT, field},
     listeners,
-    lookup::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT},
+    lookup::{
+        TCP_CLOSE, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN,
+        TCP_SYN_RECV, TCP_SYN_SENT,
+    },
     maps::{self, ARMED, LAST_ARMED, PORTS},
     processes, sessions, tables, tuples,
 };
 
 const AF_INET: u16 = 2;
 const IPPROTO_TCP: u16 = 6;
+/// `SOCK_DONE` of `enum sock_flags` (`include/net/sock.h`): the other end's FIN has come.
+const SOCK_DONE: u64 = 1 << 1;
 
 /// A change of state of a socket of ours. Ports in host byte order.
 struct Change {
+    /// Address of the `struct sock`.
+    socket: usize,
     old: u32,
     new: u32,
     local: Address,
@@ -62,6 +69,7 @@ impl Change {
             )
         };
         Some(Self {
+            socket,
             old: ctx.arg::<i32>(1) as u32,
             new: ctx.arg::<i32>(2) as u32,
             local,
@@ -75,6 +83,24 @@ impl Change {
     #[inline(always)]
     fn listener(&self) -> ListenerKey {
         ListenerKey::new(self.local, self.local_port)
+    }
+
+    /// What went over a connection that is over. The kernel counts FIN and, of a connection that this host
+    /// opened, SYN as bytes too (`tcp_snd_una_update`, `tcp_rcv_nxt_update`): [`tuples::finish`] takes off
+    /// the latter.
+    #[inline(always)]
+    fn bytes(&self) -> Bytes {
+        let layout = KERNEL_LAYOUT.load();
+        let word = |offset| field::<u64>(self.socket, offset).unwrap_or(0);
+        let fin_came = u64::from(word(layout.flags) & SOCK_DONE != 0);
+        let fin_acknowledged = u64::from(matches!(
+            self.old,
+            TCP_FIN_WAIT2 | TCP_LAST_ACK | TCP_CLOSING
+        ));
+        Bytes {
+            received: word(layout.received).saturating_sub(fin_came),
+            acknowledged: word(layout.acked).saturating_sub(fin_acknowledged),
+        }
     }
 
     /// The connection with both its ports, as `CLAIMED` holds it.
@@ -224,7 +250,7 @@ fn listener_closed(change: &Change) {
 #[inline(always)]
 fn closed(change: &Change) {
     if policy(change.local_port) & port::CONTROL == 0 {
-        return tuples::finish(&change.connection(), clock::fine());
+        return tuples::finish(&change.connection(), || change.bytes(), clock::fine());
     }
     let key = SessionKey {
         client: change.remote,

@@ -6,7 +6,7 @@
 use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
 use ftpfw_common::{
     abi::{
-        event::Kind,
+        event::Bytes,
         keys::TupleKey,
         values::{Mode, PortEntry, Tuple},
     },
@@ -119,18 +119,23 @@ pub fn claim(key: &TupleKey, connection: &TupleKey, now: u64) -> bool {
     tuple.until = now;
     // A full map costs the record of the transfer, not the transfer: its socket lets it through.
     let _ = CLAIMED.insert(connection, tuple, 0);
-    events::data_connection(Kind::Claimed, connection, &tuple, now);
+    events::claimed(connection, &tuple, now);
     true
 }
 
-/// The connection is over.
+/// The connection is over; `bytes` tells what went over it.
 #[inline(always)]
-pub fn finish(connection: &TupleKey, now: u64) {
+pub fn finish(connection: &TupleKey, bytes: impl FnOnce() -> Bytes, now: u64) {
     // SAFETY: as in `claim`.
     let Some(tuple) = unsafe { CLAIMED.get(connection) }.copied() else {
         return;
     };
     if CLAIMED.remove(connection).is_ok() {
-        events::data_connection(Kind::Finished, connection, &tuple, now);
+        let mut bytes = bytes();
+        // The SYN of a connection that this host opened.
+        if tuple.mode == Mode::Active as u8 {
+            bytes.acknowledged = bytes.acknowledged.saturating_sub(1);
+        }
+        events::finished(connection, &tuple, &bytes, now);
     }
 }

@@ -3,7 +3,7 @@
 //! * [`cli`]: arguments as typed; [`config`]: what they come to;
 //! * [`kernel`]: programs, maps and links, and how they get into the kernel and out of it;
 //! * [`agent`]: the events of the programs → sessions, log lines, tuples, answers;
-//! * [`query`]: what the maps and the agent know, as tables and JSON;
+//! * [`query`]: what the maps and the agent know, as tables and JSON; [`metrics`]: for Prometheus;
 //! * [`mod@replay`]: the same filter and engine over a capture file;
 //! * [`mod@check`]: would it work;
 //! * [`mod@run`], [`mod@detach`] and [`manual`]: the verbs that change something;
@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod listeners;
 pub mod logging;
 pub mod manual;
+pub mod metrics;
 pub mod privileges;
 pub mod query;
 pub mod replay;
@@ -57,7 +58,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => return query::explain(&args).await,
         Command::Allow(args) => manual::allow(&args).await,
         Command::Revoke(args) => manual::revoke(&args).await,
-        Command::Check(args) => check::check(&args),
+        Command::Check(args) => check::check(&args).await,
         Command::Replay(args) => replay::replay(&args),
         Command::Detach(args) => detach::detach(&args).await,
         Command::Completions(args) => documents::completions(&args),

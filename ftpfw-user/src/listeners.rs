@@ -86,6 +86,23 @@ pub fn cut_off(policy: &[u32]) -> Vec<CutOff> {
     cut_off
 }
 
+/// Who listens on these TCP ports in this network namespace, by port: address, and process where one can
+/// be seen.
+#[must_use]
+pub fn on_ports(ports: &[u16]) -> Vec<(SocketAddr, Option<(String, i32)>)> {
+    let owners = owners();
+    let mut found: Vec<_> = [procfs::net::tcp(), procfs::net::tcp6()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|socket| socket.state == TcpState::Listen)
+        .filter(|socket| ports.contains(&socket.local_address.port()))
+        .map(|socket| (socket.local_address, owners.get(&socket.inode).cloned()))
+        .collect();
+    found.sort_by_key(|(address, _)| (address.port(), *address));
+    found
+}
+
 /// Whether something in this network namespace listens on a TCP port of that address. Where it does
 /// not, who answers is behind this host: a container.
 #[must_use]

@@ -12,7 +12,13 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    agent::{Agent, StopSignals, api::Socket, interfaces::Interfaces, reload::Reloader},
+    agent::{
+        Agent, StopSignals,
+        api::{MetricsSocket, Socket},
+        interfaces::Interfaces,
+        reload::Reloader,
+        transfer_log::TransferLog,
+    },
     cli::RunArgs,
     config::{Config, find_all},
     kernel::{
@@ -63,6 +69,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let _lock = lock(&pins)?;
     let mut rollback = Rollback::begin(&pins);
     let socket = Socket::bind(&config.socket)?;
+    let transfers = TransferLog::open(config.transfer_log.as_deref())?;
+    let metrics = MetricsSocket::bind(config.metrics).await?;
     attach::refuse_unfit(&pins, &interfaces).await?;
     // Under adopted state they have been unreachable all the time.
     if !pins.in_use() {
@@ -74,7 +82,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let mut kernel = load(&config, settings, &pins)?;
     let attached = attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
-    let agent = Agent::new(&kernel, &pins, settings, config.limits.log_lines, socket)?;
+    let agent = Agent::new(
+        &kernel,
+        &pins,
+        settings,
+        (config.limits.log_lines, transfers),
+        (socket, metrics),
+    )?;
     let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces)?;
     rollback.keep();
     announce(&config, &attached).await?;

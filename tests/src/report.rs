@@ -64,8 +64,30 @@ pub struct Event {
     pub user: Option<String>,
     /// The line that was refused.
     pub line: Option<String>,
+    /// What a transfer was.
+    #[serde(default)]
+    pub transfer: Option<Transfer>,
     /// The sentence for people.
     pub text: String,
+}
+
+/// What a data connection was for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Transfer {
+    /// `RETR` and so on.
+    pub command: Option<String>,
+    /// What it named.
+    pub path: Option<String>,
+    /// `upload` or `download`.
+    pub direction: Option<String>,
+    /// How much.
+    pub bytes: Option<u64>,
+    /// How long it took.
+    pub duration_ms: Option<u64>,
+    /// How it ended.
+    pub ended: String,
+    /// The code that said so.
+    pub reply: Option<u16>,
 }
 
 /// `ftpfw stats --json`.

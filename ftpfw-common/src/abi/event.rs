@@ -26,7 +26,8 @@ pub enum Kind {
     Claimed = 5,
     /// A tuple was withdrawn or could not be used. `port` as in `Armed`, `detail`: mode, `number`: [`Cause`].
     Withdrawn = 6,
-    /// An established data connection ended. Fields as in `Claimed`.
+    /// An established data connection ended. Fields as in `Claimed`; behind the header, where a socket told
+    /// them, [`Bytes`].
     Finished = 7,
     /// A negotiation was refused. `number`: [`crate::reason::Refusal`]; `port`: what would have been
     /// armed, where only the kernel could know better, else 0.
@@ -157,6 +158,16 @@ impl Direction {
             Self::Server
         }
     }
+}
+
+/// What went over a data connection, without the numbers that SYN and FIN take (RFC 9293 §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Bytes {
+    /// From the client to the server.
+    pub received: u64,
+    /// From the server to the client, as far as the client has acknowledged them.
+    pub acknowledged: u64,
 }
 
 /// Head of every record.

@@ -39,8 +39,12 @@ pub struct KernelLayout {
     pub pid: u32,
     /// `task_struct.tgid`: 32 bits, the number of the process.
     pub tgid: u32,
+    /// `sock.__sk_common.skc_flags`: a word of bits.
+    pub flags: u32,
+    /// `tcp_sock.bytes_received`: 64 bits.
+    pub received: u32,
+    /// `tcp_sock.bytes_acked`: 64 bits.
+    pub acked: u32,
     /// The number of the network namespace (that of the file `/proc/PID/ns/net`) that ftpfw protects.
     pub namespace: u32,
-    /// Always 0.
-    pub reserved: u32,
 }

@@ -1,5 +1,6 @@
 //! Answers on the Unix socket: HTTP and JSON.
 
+mod metrics;
 mod notice;
 
 use std::{
@@ -24,6 +25,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
+pub use metrics::MetricsSocket;
 use notice::Peer;
 pub use notice::{Deed, Notice};
 
@@ -80,6 +82,7 @@ impl Socket {
             .route("/tuples", get(tuples))
             .route("/sessions", get(sessions))
             .route("/events", get(events))
+            .route("/metrics", get(metrics::metrics))
             .route("/manual", post(notice::manual))
             .with_state(shared);
         let service = router.into_make_service_with_connect_info::<Peer>();

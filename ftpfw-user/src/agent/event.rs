@@ -10,7 +10,7 @@ use ftpfw_common::{
 };
 use tracing::Level;
 
-use super::agreement::Disagreement;
+use super::{agreement::Disagreement, transfer::Transfer};
 use crate::kernel::pins::AttachedMode;
 
 /// Something happened, to a session or to the agent itself.
@@ -50,6 +50,8 @@ pub enum Happening {
     Claimed { mode: Mode },
     /// An established data connection ended.
     Finished { mode: Mode },
+    /// A data connection is over, and what it was for is known, as far as it will be.
+    Transferred(Box<Transfer>),
     /// A tuple went without being claimed; `port` as in `Armed`.
     Withdrawn { mode: Mode, port: u16, cause: Cause },
     /// A negotiation armed nothing; in which line, if it was seen.
@@ -148,6 +150,11 @@ impl Event {
             Happening::Reloaded { changes: text } | Happening::ReloadFailed { error: text } => {
                 text.capacity()
             }
+            Happening::Transferred(transfer) => {
+                let texts = [&transfer.user, &transfer.path];
+                let texts = texts.into_iter().flatten().map(String::capacity);
+                size_of::<Transfer>() + texts.sum::<usize>()
+            }
             _ => 0,
         }
     }
@@ -166,6 +173,7 @@ impl Happening {
             Self::Armed { .. } => "armed",
             Self::Claimed { .. } => "claimed",
             Self::Finished { .. } => "finished",
+            Self::Transferred(_) => "transfer",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Refused { .. } => "refused",
             Self::BounceOut => "bounce-out",

@@ -1,15 +1,15 @@
 //! From records to sessions, tuples and events.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use aya::maps::MapError;
 use ftpfw_common::{
     abi::{
-        event::{Cause, Direction, EventHeader, Kind},
+        event::{Bytes, Cause, Direction, EventHeader, Kind},
         keys::{ListenerKey, SessionKey},
         values::Mode,
     },
-    control::{Conclusion, Rewound},
+    control::{Conclusion, Rewound, State},
     reason::{Negotiation, Refusal},
     stream::Sequence,
 };
@@ -24,11 +24,13 @@ use super::{
     opener::Opener,
     sessions::{Session, Sessions},
     stream::Record,
+    transfer::{Open, Transfer},
 };
 use crate::{
     kernel::{clock::ms_between, tuples::Tuples},
     query::model::SessionRow,
 };
+use zerocopy::FromBytes as _;
 
 /// Follows every session, and arms tuples where that is the agent's job.
 #[derive(Debug)]
@@ -46,7 +48,12 @@ pub struct Follower {
     daemons: Daemons,
     /// Sessions of this batch whose daemon is not known yet.
     begun: Vec<SessionKey>,
+    /// Data connections whose session has ended, or that have none.
+    orphans: VecDeque<(u64, Option<String>, Open)>,
 }
+
+/// So many at most: the oldest is forgotten, as its end may have been lost.
+const ORPHANS: usize = 4096;
 
 impl Follower {
     /// A follower of no sessions yet, who tells `journal` what happens.
@@ -68,6 +75,7 @@ impl Follower {
             foreign,
             daemons,
             begun: Vec::new(),
+            orphans: VecDeque::new(),
         }
     }
 
@@ -155,7 +163,10 @@ impl Follower {
                 let cause = Cause::from_u32(header.number).unwrap_or(Cause::Replaced);
                 self.tell(header, Happening::Withdrawn { mode, port, cause });
             }
-            Kind::Finished => self.tell(header, Happening::Finished { mode }),
+            Kind::Finished => {
+                let bytes = Bytes::read_from_bytes(&record.payload).ok();
+                self.finished(header.session, &header.key, mode, header.at, bytes);
+            }
             Kind::Refused => self.refused(header),
             Kind::Opaque => self.opaque(header, true),
             Kind::Plain => self.opaque(header, false),
@@ -216,6 +227,7 @@ impl Follower {
                 Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
             }
         }
+        self.transferred(id, header.at);
     }
 
     /// With `--opener agent` the kernel concludes nothing.
@@ -233,10 +245,70 @@ impl Follower {
 
     fn claimed(&mut self, header: &EventHeader, mode: Mode) {
         // The event's key is that of the data connection; only a known session is counted for.
-        if let Some(session) = self.sessions.get(header.session) {
-            session.transfers += 1;
+        match self.sessions.get(header.session) {
+            Some(session) => {
+                session.transfers += 1;
+                session.data.claimed(header.key, mode, header.at);
+            }
+            None => {
+                let open = Open::new(header.key, mode, Some(header.at));
+                self.orphan(header.session, None, open);
+            }
         }
         self.tell(header, Happening::Claimed { mode });
+        self.transferred(header.session, header.at);
+    }
+
+    /// A data connection is over, at `at` (ns of `CLOCK_MONOTONIC`).
+    pub fn finished(
+        &mut self,
+        id: u64,
+        connection: &SessionKey,
+        mode: Mode,
+        at: u64,
+        bytes: Option<Bytes>,
+    ) {
+        let event = |what| Event {
+            session: id,
+            key: Some(*connection),
+            what,
+        };
+        self.journal.tell(at, event(Happening::Finished { mode }));
+        if let Some(session) = self.sessions.get(id)
+            && session.data.finished(connection, at, bytes)
+        {
+            return self.transferred(id, at);
+        }
+        let mut orphans = self.orphans.iter();
+        let found = orphans.position(|(_, _, open)| open.is(connection));
+        let (user, mut open) = match found.and_then(|nth| self.orphans.remove(nth)) {
+            Some((_, user, open)) => (user, open),
+            // It was made before this agent ran.
+            None => (None, Open::new(*connection, mode, None)),
+        };
+        open.end(at, bytes);
+        let transfer = Box::new(open.conclude(user));
+        self.journal
+            .tell(at, event(Happening::Transferred(transfer)));
+    }
+
+    fn orphan(&mut self, id: u64, user: Option<String>, open: Open) {
+        if self.orphans.len() == ORPHANS {
+            self.orphans.pop_front();
+        }
+        self.orphans.push_back((id, user, open));
+    }
+
+    /// Tells what is known to the end of a session's transfers.
+    fn transferred(&mut self, id: u64, at: u64) {
+        let Some(session) = self.sessions.get(id) else {
+            return;
+        };
+        let silent = session.state().has(State::OPAQUE);
+        for open in session.data.concluded(silent) {
+            let transfer = open.conclude(session.user.clone());
+            self.journal.tell(at, transfer_event(id, transfer));
+        }
     }
 
     fn refused(&mut self, header: &EventHeader) {
@@ -272,9 +344,17 @@ impl Follower {
                 Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
             }
         }
-        let Some(session) = self.sessions.remove(id) else {
+        let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
+        let (over, open) = session.data.close();
+        for open in over {
+            let transfer = open.conclude(session.user.clone());
+            self.journal.tell(header.at, transfer_event(id, transfer));
+        }
+        for open in open {
+            self.orphan(id, session.user.clone(), open);
+        }
         let (age_ms, transfers) = (ms_between(session.born_at, header.at), session.transfers);
         self.tell(header, Happening::Closed { age_ms, transfers });
     }
@@ -349,6 +429,15 @@ impl Follower {
                 narrate::socket(server, port)
             );
         }
+    }
+}
+
+/// What a data connection was.
+fn transfer_event(session: u64, transfer: Transfer) -> Event {
+    Event {
+        session,
+        key: Some(transfer.connection),
+        what: Happening::Transferred(Box::new(transfer)),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     lock,
     log_limit::LogLimit,
     narrate,
+    transfer_log::TransferLog,
 };
 use crate::{
     kernel::clock::TimeOfDay,
@@ -30,6 +31,7 @@ const BATCH: usize = 500;
 #[derive(Debug)]
 pub struct Journal {
     log: LogLimit,
+    transfers: Mutex<TransferLog>,
     kept: Mutex<Kept>,
     /// The number of the newest event; 0 before the first.
     newest: watch::Sender<u64>,
@@ -45,11 +47,12 @@ struct Kept {
 }
 
 impl Journal {
-    /// An empty one, which logs what `log` admits.
+    /// An empty one, which logs what `log` admits, and all transfers to `transfers`.
     #[must_use]
-    pub fn new(log: LogLimit) -> Self {
+    pub fn new(log: LogLimit, transfers: TransferLog) -> Self {
         Self {
             log,
+            transfers: Mutex::new(transfers),
             kept: Mutex::default(),
             newest: watch::Sender::default(),
         }
@@ -67,8 +70,17 @@ impl Journal {
         if !event.what.is_of_clients() || self.log.admits() {
             log(&event);
         }
-        let newest = lock(&self.kept).keep(at, event);
+        let is_transfer = matches!(event.what, Happening::Transferred(_));
+        let (newest, row) = lock(&self.kept).keep(at, event, is_transfer);
+        if let Some(row) = row {
+            lock(&self.transfers).write(&row);
+        }
         self.newest.send_replace(newest);
+    }
+
+    /// The file of transfers was, or is to be, replaced.
+    pub fn reopen(&self) {
+        lock(&self.transfers).reopen();
     }
 
     /// The oldest events with a number above `after`.
@@ -85,9 +97,10 @@ impl Journal {
 }
 
 impl Kept {
-    /// Keeps one more; its number.
-    fn keep(&mut self, at: u64, event: Event) -> u64 {
+    /// Keeps one more; its number and, if that is wanted, its row.
+    fn keep(&mut self, at: u64, event: Event, wanted: bool) -> (u64, Option<EventRow>) {
         let time = self.time.of(at);
+        let row = wanted.then(|| row(self.newest() + 1, time, &event));
         self.text += event.text_len();
         self.events.push_back((time, event));
         while (self.events.len() > EVENTS || self.text > TEXT)
@@ -96,7 +109,7 @@ impl Kept {
             self.text -= oldest.text_len();
             self.dropped += 1;
         }
-        self.newest()
+        (self.newest(), row)
     }
 
     fn newest(&self) -> u64 {
@@ -145,6 +158,7 @@ fn row(number: u64, time: Timestamp, event: &Event) -> EventRow {
         reason: None,
         user: None,
         line: None,
+        transfer: None,
         text: narrate::sentence(event),
     };
     match &event.what {
@@ -164,6 +178,12 @@ fn row(number: u64, time: Timestamp, event: &Event) -> EventRow {
             row.line.clone_from(line);
         }
         Happening::LoggedIn { user } => row.user.clone_from(user),
+        Happening::Transferred(transfer) => {
+            let port = key.map(|key| negotiated_port(key, transfer.mode));
+            negotiated(&mut row, transfer.mode, port);
+            row.user.clone_from(&transfer.user);
+            row.transfer = Some(transfer.row());
+        }
         _ => {}
     }
     row
@@ -200,7 +220,7 @@ mod tests {
     fn filled(number: usize, line: &str) -> Kept {
         let mut kept = Kept::default();
         for _ in 0..number {
-            kept.keep(clock::now(), refused(line));
+            kept.keep(clock::now(), refused(line), false);
         }
         kept
     }
@@ -241,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken_by_the_next_event() {
-        let journal = Journal::new(LogLimit::new(1000));
+        let journal = Journal::new(LogLimit::new(1000), TransferLog::none());
         let soon = Duration::from_millis(1);
         journal.wait(0, soon).await;
         assert_eq!(journal.newer(0).newest, 0, "nothing happened");

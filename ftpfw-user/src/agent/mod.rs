@@ -21,6 +21,8 @@ mod sessions;
 mod stream;
 mod sweep;
 pub(crate) mod text;
+mod transfer;
+pub mod transfer_log;
 
 use std::{
     process,
@@ -41,7 +43,7 @@ use crate::{
     query::model::AgentRow,
     service,
 };
-use api::Socket;
+use api::{MetricsSocket, Socket};
 use daemons::Daemons;
 use event::{Event, Happening};
 use follow::Follower;
@@ -52,6 +54,7 @@ use log_limit::LogLimit;
 use opener::Opener;
 use reload::Reloader;
 use stream::EventStream;
+use transfer_log::TransferLog;
 
 /// What the agent's tasks share.
 #[derive(Debug)]
@@ -95,11 +98,13 @@ pub struct Agent {
     shared: Arc<Shared>,
     events: EventStream,
     socket: Socket,
+    metrics: MetricsSocket,
 }
 
 impl Agent {
     /// An agent for the programs in `kernel`, which knows the sessions that they follow already. To
-    /// be called inside the runtime. `log_lines`: how many lines a second events write to the log.
+    /// be called inside the runtime. `log`: how many lines a second
+    /// events write to the log, and where transfers go.
     ///
     /// # Errors
     ///
@@ -108,8 +113,8 @@ impl Agent {
         kernel: &Kernel,
         pins: &PinDir,
         settings: Settings,
-        log_lines: u32,
-        socket: Socket,
+        log: (u32, TransferLog),
+        (socket, metrics): (Socket, MetricsSocket),
     ) -> anyhow::Result<Self> {
         let tuples = kernel.maps().tuples()?;
         let opener = match settings.inline_opener {
@@ -117,7 +122,7 @@ impl Agent {
             _ => None,
         };
         let foreign = Foreign::new(kernel.maps().ports()?);
-        let journal = Arc::new(Journal::new(LogLimit::new(log_lines)));
+        let journal = Arc::new(Journal::new(LogLimit::new(log.0), log.1));
         let control = kernel.maps().ports()?.control();
         let daemons = Daemons::new(kernel.maps(), control)?;
         let mut follower = Follower::new(Arc::clone(&journal), tuples, opener, foreign, daemons);
@@ -137,6 +142,7 @@ impl Agent {
             shared: Arc::new(shared),
             events,
             socket,
+            metrics,
         })
     }
 
@@ -158,6 +164,7 @@ impl Agent {
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
+            result = self.metrics.serve(Arc::clone(&shared)) => Ok(result?),
             () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
             result = interfaces::watch(&interfaces, &shared.journal) => result,
             () = reloader.serve(&shared, &interfaces) => Ok(()),

@@ -8,8 +8,11 @@ use ftpfw_common::{
     reason::Refusal,
 };
 
-use super::event::{Event, Happening};
-use crate::query::units::{count, duration};
+use super::{
+    event::{Event, Happening},
+    transfer::Transfer,
+};
+use crate::query::units::{bytes, count, duration};
 
 /// The sentence for people, in the log and in `ftpfw events`.
 #[must_use]
@@ -44,6 +47,7 @@ fn what(event: &Event) -> String {
         }
         Happening::Claimed { mode } => format!("claimed {}", data_connection(key, *mode)),
         Happening::Finished { mode } => format!("finished {}", data_connection(key, *mode)),
+        Happening::Transferred(it) => transferred(it),
         Happening::Withdrawn { mode, port, cause } => {
             format!(
                 "withdrawn {} ({})",
@@ -89,6 +93,28 @@ fn what(event: &Event) -> String {
 #[must_use]
 pub fn socket(address: Address, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from(address), port)
+}
+
+/// `RETR "a.txt", download of 12 MB in 2 s (6.0 MB/s), complete`.
+fn transferred(transfer: &Transfer) -> String {
+    let mut text = transfer.command.unwrap_or("a transfer").to_owned();
+    if let Some(path) = &transfer.path {
+        text.push_str(&format!(" \"{path}\""));
+    }
+    if let Some(direction) = transfer.direction {
+        text.push_str(&format!(", {}", direction.name()));
+    }
+    if let Some(number) = transfer.bytes {
+        text.push_str(&format!(" of {}", bytes(number)));
+    }
+    if let Some(ms) = transfer.duration_ms {
+        text.push_str(&format!(" in {}", duration(ms)));
+    }
+    if let Some(rate) = transfer.rate() {
+        text.push_str(&format!(" ({}/s)", bytes(rate)));
+    }
+    text.push_str(&format!(", {}", transfer.ending.name()));
+    text
 }
 
 /// What is allowed by a tuple with this `port`: `10.0.0.1:50001 for 10.0.0.2`.

@@ -83,6 +83,7 @@ impl Reloader {
     }
 
     async fn hung_up(&mut self, shared: &Shared, interfaces: &Mutex<Interfaces>) {
+        shared.journal.reopen();
         if self.args.config.is_none() {
             warn!("SIGHUP: there is no configuration file (--config), so nothing to read again");
             return;

@@ -13,7 +13,9 @@ use ftpfw_common::{
     stream::Sequence,
 };
 
-use super::{agreement::Agreement, history::History, lines::Lines, stream::Record, text};
+use super::{
+    agreement::Agreement, history::History, lines::Lines, stream::Record, text, transfer::Transfers,
+};
 use crate::{kernel::clock::ms_between, query::model::SessionRow};
 
 /// Refusals whose event has not come yet: more than a segment of commands can hold is not kept.
@@ -40,6 +42,8 @@ pub struct Session {
     pub transfers: u64,
     /// Bytes of commands and of replies.
     pub bytes: [u64; 2],
+    /// What its data connections are for.
+    pub(super) data: Transfers,
     engine: Dialogue,
     agreement: Agreement,
     /// What the client said lately.
@@ -73,6 +77,7 @@ impl Session {
             last_command: None,
             transfers: 0,
             bytes: [0; 2],
+            data: Transfers::default(),
             engine: Dialogue::new(adopted, partial),
             agreement,
             history: History::default(),
@@ -183,15 +188,19 @@ impl Session {
     ) {
         let at = sequence.plus(u32::try_from(range.start).unwrap_or(u32::MAX));
         let (last_command, last_reply) = (&mut self.last_command, &mut self.last_reply);
-        let asked_user = &mut self.asked_user;
+        let (asked_user, data) = (&mut self.asked_user, &mut self.data);
         self.lines[direction as usize].take(at, &payload[range], |line| match direction {
             Direction::Client => {
                 *last_command = Some(text::command(line));
                 if let Some(user) = text::user(line) {
                     *asked_user = Some(user);
                 }
+                data.command(line);
             }
-            Direction::Server => *last_reply = Some(text::printable(line)),
+            Direction::Server => {
+                *last_reply = Some(text::printable(line));
+                data.reply(line);
+            }
         });
     }
 

@@ -14,11 +14,7 @@ use ftpfw_common::{
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, warn};
 
-use super::{
-    event::{Event, Happening},
-    follow::Follower,
-    journal::Journal,
-};
+use super::{event::Event, follow::Follower, journal::Journal};
 use crate::kernel::{
     Maps, Wire, clock,
     tuples::{self, Tuples},
@@ -44,7 +40,7 @@ pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, 
         {
             error!("cannot read the map of sessions: {error:#}");
         }
-        if let Err(error) = finish_silent(maps, journal) {
+        if let Err(error) = finish_silent(maps, follower) {
             error!("cannot read the map of claimed tuples: {error:#}");
         }
     }
@@ -82,7 +78,7 @@ fn forget_ended(maps: &Maps, follower: &Mutex<Follower>) -> anyhow::Result<()> {
 }
 
 /// A claimed tuple of a daemon behind this host lives as long as its flow.
-fn finish_silent(maps: &Maps, journal: &Journal) -> anyhow::Result<()> {
+fn finish_silent(maps: &Maps, follower: &Mutex<Follower>) -> anyhow::Result<()> {
     let (mut claimed, flows) = (maps.claimed()?, maps.flows()?);
     let now = clock::now();
     for (key, tuple) in tuples::entries(&claimed)? {
@@ -107,12 +103,7 @@ fn finish_silent(maps: &Maps, journal: &Journal) -> anyhow::Result<()> {
                 server_port: key.server_port,
             };
             let mode = Mode::from_u8(tuple.mode).unwrap_or(Mode::Passive);
-            let event = Event {
-                session: tuple.session,
-                key: Some(connection),
-                what: Happening::Finished { mode },
-            };
-            journal.tell(now, event);
+            super::lock(follower).finished(tuple.session, &connection, mode, now, None);
         }
     }
     Ok(())

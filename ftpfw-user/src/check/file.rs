@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::net::if_::if_nametoindex;
 
-use super::{Finding, Report, Severity};
+use super::{FileReport, Finding, Severity};
 use crate::{
     cli::RunArgs,
     config::{
@@ -13,25 +13,26 @@ use crate::{
     },
 };
 
-/// Reads a file as `ftpfw run --config` would.
-pub(super) fn check(path: &Path) -> Report<'_> {
-    let (mut findings, mut configuration) = (Vec::new(), Vec::new());
+/// Reads a file as `ftpfw run --config` would; and what it comes to, if it is right.
+pub(super) fn check(path: &Path) -> (FileReport<'_>, Option<Config>) {
+    let (mut findings, mut right) = (Vec::new(), None);
     match File::read(path) {
         Err(error) => findings.push(misread(error)),
         Ok(file) => {
             findings.extend(interfaces(&file));
             match Config::of(&RunArgs::default(), &file.keys) {
-                Ok(config) => configuration = config.entries(),
+                Ok(config) => right = Some(config),
                 Err(error) => findings.push(error_about_all(format!("{error:#}"))),
             }
         }
     }
-    Report {
+    let entries = right.iter().flat_map(Config::entries);
+    let report = FileReport {
         file: path,
-        ok: findings.iter().all(|it| it.severity != Severity::Error),
         findings,
-        configuration: configuration.into_iter().collect(),
-    }
+        configuration: entries.collect(),
+    };
+    (report, right)
 }
 
 fn misread(error: FileError) -> Finding {

@@ -62,7 +62,8 @@ pub enum Command {
     Allow(AllowArgs),
     /// Withdraw what is allowed and not used yet.
     Revoke(RevokeArgs),
-    /// Whether a configuration file is right; changes nothing, needs no privilege.
+    /// Whether it would work: kernel, interfaces, FTP daemons, a configuration file; changes nothing,
+    /// exit code 1 if something is in the way.
     Check(CheckArgs),
     /// The same filter and engine over a capture; reads only, needs no privilege.
     Replay(ReplayArgs),

@@ -1,6 +1,6 @@
 //! Arguments of `ftpfw run`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -67,6 +67,14 @@ pub struct RunArgs {
     /// Unix socket of the agent [default: /run/ftpfw/agent.sock].
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Address and port on which Prometheus finds metrics over HTTP, for example 127.0.0.1:9100; they are
+    /// on the agent's socket in any case [default: none].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// File that gets a line of JSON for each data connection; it may be rotated at any time, and SIGHUP
+    /// opens it again [default: none].
+    #[arg(long, value_name = "FILE")]
+    pub transfer_log: Option<PathBuf>,
     /// What others can make it hold.
     #[command(flatten)]
     pub limits: LimitArgs,

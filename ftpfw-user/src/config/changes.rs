@@ -1,6 +1,10 @@
 //! A configuration in words, and what is different in another one.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ftpfw_common::abi::policy::ftps;
 use jiff::{
@@ -32,6 +36,10 @@ impl Value {
 
     fn path(path: &Path) -> Self {
         Self::Text(path.display().to_string())
+    }
+
+    fn paths(paths: &[PathBuf]) -> Self {
+        Self::list(&paths.iter().map(|it| it.display()).collect::<Vec<_>>())
     }
 
     /// A time, ns, as it may be written in the file: `1h 30m`.
@@ -118,6 +126,8 @@ impl Config {
             ("keep_attached", Value::Switch(self.keep_attached)),
             ("pin_dir", Value::path(&self.pin_dir)),
             ("socket", Value::path(&self.socket)),
+            ("metrics", Value::list(self.metrics.as_slice())),
+            ("transfer_log", Value::paths(self.transfer_log.as_slice())),
             ("timeouts.tuple", time(settings.tuple_lifetime)),
             ("timeouts.tcp_flow", time(settings.tcp_flow_lifetime)),
             (
@@ -168,6 +178,8 @@ impl Config {
         let asked = self.clone();
         self.pin_dir.clone_from(&running.pin_dir);
         self.socket.clone_from(&running.socket);
+        self.metrics = running.metrics;
+        self.transfer_log.clone_from(&running.transfer_log);
         self.settings.inline_opener = running.settings.inline_opener;
         self.limits.sizes = running.limits.sizes;
         self.differences(&asked)

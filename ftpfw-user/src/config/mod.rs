@@ -10,14 +10,14 @@ mod passive;
 mod ports;
 mod resolve;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use ftpfw_common::abi::policy::Settings;
 
 pub use changes::{Differences, Value};
 pub use interface::{Interface, InterfaceArg, InterfaceError, WantedInterface, find_all};
 pub use limits::Limits;
-pub use passive::PassivePorts;
+pub use passive::{PassivePorts, of_daemon as passive_range_of};
 pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
 
 use crate::cli::ModeArg;
@@ -39,6 +39,10 @@ pub struct Config {
     pub pin_dir: PathBuf,
     /// Socket of the agent.
     pub socket: PathBuf,
+    /// Where metrics are answered over TCP, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// The file of transfers, if there is to be one.
+    pub transfer_log: Option<PathBuf>,
 }
 
 /// Where the filter may run.

@@ -27,17 +27,44 @@ impl FromStr for PassivePorts {
 }
 
 /// Where a daemon's configuration is, and how to read it.
-type Daemon = (&'static [&'static str], fn(&str) -> Option<PortRange>);
+struct Daemon {
+    /// How the name of its process begins.
+    name: &'static str,
+    files: &'static [&'static str],
+    read: fn(&str) -> Option<PortRange>,
+}
 
 const DAEMONS: [Daemon; 4] = [
-    (&["/etc/vsftpd.conf", "/etc/vsftpd/vsftpd.conf"], vsftpd),
-    (&["/etc/proftpd/proftpd.conf", "/etc/proftpd.conf"], proftpd),
-    (&["/etc/pure-ftpd/conf/PassivePortRange"], two_numbers),
-    (
-        &["/etc/pure-ftpd.conf", "/etc/pure-ftpd/pure-ftpd.conf"],
-        pure_ftpd,
-    ),
+    Daemon {
+        name: "vsftpd",
+        files: &["/etc/vsftpd.conf", "/etc/vsftpd/vsftpd.conf"],
+        read: vsftpd,
+    },
+    Daemon {
+        name: "proftpd",
+        files: &["/etc/proftpd/proftpd.conf", "/etc/proftpd.conf"],
+        read: proftpd,
+    },
+    Daemon {
+        name: "pure-ftpd",
+        files: &["/etc/pure-ftpd/conf/PassivePortRange"],
+        read: two_numbers,
+    },
+    Daemon {
+        name: "pure-ftpd",
+        files: &["/etc/pure-ftpd.conf", "/etc/pure-ftpd/pure-ftpd.conf"],
+        read: pure_ftpd,
+    },
 ];
+
+impl Daemon {
+    fn configured(&self) -> impl Iterator<Item = (&'static str, PortRange)> {
+        self.files.iter().filter_map(|file| {
+            let range = (self.read)(&fs::read_to_string(file).ok()?)?;
+            Some((*file, range))
+        })
+    }
+}
 
 /// The passive ranges that are configured on this host.
 ///
@@ -45,22 +72,24 @@ const DAEMONS: [Daemon; 4] = [
 ///
 /// When none is, with the files that were looked at.
 pub fn configured() -> anyhow::Result<Vec<PortRange>> {
-    let files = || {
-        DAEMONS
-            .iter()
-            .flat_map(|(files, read)| files.iter().map(move |file| (file, read)))
-    };
-    let found: Vec<_> = files()
-        .filter_map(|(file, read)| read(&fs::read_to_string(file).ok()?))
-        .collect();
+    let found = DAEMONS.iter().flat_map(Daemon::configured);
+    let found: Vec<_> = found.map(|(_, range)| range).collect();
     if found.is_empty() {
-        let files: Vec<_> = files().map(|(file, _)| *file).collect();
+        let files: Vec<_> = DAEMONS.iter().flat_map(|it| it.files).copied().collect();
         bail!(
             "no passive range is configured in {}: name it, --passive-ports LO-HI",
             files.join(", ")
         );
     }
     Ok(found)
+}
+
+/// The passive range of a daemon, by the name of its process, and the file that says so. `None` for an
+/// unknown daemon, and for one whose configuration is not where it usually is, or names none.
+#[must_use]
+pub fn of_daemon(process: &str) -> Option<(&'static str, PortRange)> {
+    let known = DAEMONS.iter().filter(|it| process.starts_with(it.name));
+    known.flat_map(Daemon::configured).next()
 }
 
 /// `pasv_min_port=50000` and `pasv_max_port=50100`, without blanks (vsftpd.conf(5)).

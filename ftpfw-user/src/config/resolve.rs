@@ -65,6 +65,8 @@ impl Config {
             keep_attached: on(args.keep_attached, keys.keep_attached),
             pin_dir,
             socket: socket.cloned().unwrap_or(cli::DEFAULT_SOCKET.into()),
+            metrics: args.metrics.or(keys.metrics()),
+            transfer_log: args.transfer_log.as_ref().or(keys.transfer_log()).cloned(),
         })
     }
 }

@@ -33,9 +33,25 @@ pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
         inum: offset(&btf, "net", &["ns", "inum"])?,
         pid: offset(&btf, "task_struct", &["pid"])?,
         tgid: offset(&btf, "task_struct", &["tgid"])?,
+        flags: common("skc_flags")?,
+        // A `struct tcp_sock` begins with its `struct sock`.
+        received: offset(&btf, "tcp_sock", &["bytes_received"])?,
+        acked: offset(&btf, "tcp_sock", &["bytes_acked"])?,
         namespace: namespace()?,
-        reserved: 0,
     })
+}
+
+/// Whether the kernel has the raw tracepoint: each has a type of its own (`DECLARE_TRACE` in
+/// `include/trace/bpf_probe.h`).
+///
+/// # Errors
+///
+/// When the kernel has no BTF.
+pub fn has_tracepoint(name: &str) -> anyhow::Result<bool> {
+    let btf = Btf::from_file(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
+    Ok(btf
+        .resolve_types_by_name(&format!("btf_trace_{name}"))
+        .is_ok())
 }
 
 /// The number of this thread's network namespace.
@@ -120,7 +136,14 @@ mod tests {
         assert!(layout.net > layout.family && layout.remote_v6 > layout.net);
         assert!(layout.local_port > layout.local_v6);
         assert_eq!(layout.tgid, layout.pid + 4);
+        assert!(layout.received > layout.local_port && layout.acked > layout.local_port);
         assert_ne!(layout.namespace, 0);
+    }
+
+    #[test]
+    fn tracepoints_have_types() {
+        assert!(has_tracepoint("inet_sock_set_state").unwrap());
+        assert!(!has_tracepoint("no_such_tracepoint").unwrap());
     }
 
     #[test]

@@ -213,6 +213,15 @@ impl Kernel {
         self.program(name)
     }
 
+    /// Has the kernel verify a program; nothing is attached.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ingress`].
+    pub fn verify(&mut self, name: &str) -> anyhow::Result<()> {
+        self.loaded(name).map(drop)
+    }
+
     /// The object, for what else is in it (the programs' messages).
     pub(crate) const fn object(&mut self) -> &mut Ebpf {
         &mut self.object

@@ -7,20 +7,24 @@ pub mod clients;
 pub mod clock;
 pub mod detach;
 pub mod entries;
+pub mod ethtool;
 mod link;
 pub mod lock;
 pub mod maps;
 pub mod nic;
 pub mod nics;
+pub mod others;
 pub mod pins;
 pub mod ports;
 pub mod requirements;
 mod rollback;
 mod tc;
 mod tracepoint;
+pub mod trial;
 pub mod tuples;
 mod wire;
 mod xdp;
+pub mod xdp_features;
 
 mod load;
 

@@ -43,7 +43,7 @@ pub(super) async fn attributes(index: u32) -> anyhow::Result<Vec<LinkAttribute>>
 /// # Errors
 ///
 /// A sentence that names the interface.
-pub(super) async fn refuse_no_ethernet(interface: &Interface) -> anyhow::Result<()> {
+pub(crate) async fn refuse_no_ethernet(interface: &Interface) -> anyhow::Result<()> {
     let layer = link(interface.index)
         .await?
         .map(|link| link.header.link_layer_type);
@@ -109,10 +109,37 @@ pub async fn cost_of_native(interface: &Interface) -> anyhow::Result<Option<&'st
     })
 }
 
+/// Bytes of payload in a frame at most; `None` if the interface is gone.
+///
+/// # Errors
+///
+/// When netlink does not answer.
+pub async fn mtu(interface: &Interface) -> anyhow::Result<Option<u32>> {
+    let attributes = attributes(interface.index).await?;
+    Ok(attributes.into_iter().find_map(|it| match it {
+        LinkAttribute::Mtu(mtu) => Some(mtu),
+        _ => None,
+    }))
+}
+
+/// What kind of virtual device an interface is, or the driver of hardware.
+///
+/// # Errors
+///
+/// When netlink does not answer.
+pub async fn driver(interface: &Interface) -> anyhow::Result<Option<String>> {
+    Ok(match kind(interface).await? {
+        Some(kind) => Some(kind.to_string()),
+        None => driver_in_sysfs(&interface.name),
+    })
+}
+
 fn is_paravirtual(name: &str) -> bool {
+    driver_in_sysfs(name).is_some_and(|driver| PARAVIRTUAL.contains(&driver.as_str()))
+}
+
+fn driver_in_sysfs(name: &str) -> Option<String> {
     let driver = Path::new("/sys/class/net").join(name).join("device/driver");
-    fs::read_link(driver)
-        .ok()
-        .and_then(|path| Some(path.file_name()?.to_str()?.to_owned()))
-        .is_some_and(|driver| PARAVIRTUAL.contains(&driver.as_str()))
+    let path = fs::read_link(driver).ok()?;
+    Some(path.file_name()?.to_str()?.to_owned())
 }

@@ -34,9 +34,13 @@ pub fn prepare(pin_dir: &Path) -> anyhow::Result<()> {
     privileges()?;
     btf()?;
     bpffs(pin_dir)?;
-    // Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones do not care.
-    let _not_allowed = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    lock_memory();
     Ok(())
+}
+
+/// Kernels before 5.11 charge maps to `RLIMIT_MEMLOCK`; later ones do not care. Of this process only.
+pub fn lock_memory() {
+    let _not_allowed = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
 /// Whether this process may load and attach programs.
@@ -63,11 +67,30 @@ pub fn privileges() -> anyhow::Result<()> {
     )
 }
 
-fn btf() -> anyhow::Result<()> {
+/// Whether the kernel tells its types.
+///
+/// # Errors
+///
+/// The option that it was built without.
+pub fn btf() -> anyhow::Result<()> {
     if Path::new(VMLINUX).exists() {
         return Ok(());
     }
     bail!("the kernel has no BTF ({VMLINUX}): ftpfw needs one built with CONFIG_DEBUG_INFO_BTF=y")
+}
+
+/// Whether the directory is, or would be made, on a bpffs.
+#[must_use]
+pub fn is_on_bpffs(pin_dir: &Path) -> bool {
+    let mut existing = pin_dir.ancestors();
+    let existing = existing.find(|path| path.exists());
+    existing.is_some_and(|path| is_mounted(path, BPF_FS_MAGIC))
+}
+
+/// Whether `ftpfw run` mounts the bpffs of this directory itself, where none is.
+#[must_use]
+pub fn is_mounted_by_run(pin_dir: &Path) -> bool {
+    pin_dir.starts_with(BPFFS) && Path::new(BPFFS).exists()
 }
 
 /// The file system of the pin directory is a bpffs; the usual one is mounted if nothing is.

@@ -145,7 +145,7 @@ fn attach_tcx(
 }
 
 /// Kernels before 6.6 do not know the attach type of tcx.
-fn lacks_tcx(error: &ProgramError) -> bool {
+pub(super) fn lacks_tcx(error: &ProgramError) -> bool {
     matches!(
         error,
         ProgramError::SyscallError(SyscallError { io_error, .. })

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use aya::programs::links::FdLink;
 use ftpfw_common::abi::programs;
 
-use super::{Kernel, PinDir, rollback::Rollback};
+use super::{Kernel, PinDir, btf, rollback::Rollback};
 
 /// A program, and the tracepoint that it is attached to.
 type Attachment = (&'static str, &'static str);
@@ -27,6 +27,21 @@ pub(super) const SOCKETS: [Attachment; 1] = [(programs::SOCKETS, "inet_sock_set_
 /// All of them: processes first, so that none is missed that listens.
 pub(super) fn all() -> impl Iterator<Item = Attachment> {
     PROCESSES.into_iter().chain(SOCKETS)
+}
+
+/// Raw tracepoints that the kernel lacks; nothing is attached.
+///
+/// # Errors
+///
+/// When the kernel has no BTF.
+pub(super) fn missing() -> anyhow::Result<Vec<&'static str>> {
+    let mut missing = Vec::new();
+    for (_, tracepoint) in all() {
+        if !btf::has_tracepoint(tracepoint)? {
+            missing.push(tracepoint);
+        }
+    }
+    Ok(missing)
 }
 
 /// Attaches and pins some of them. Where a link of an earlier agent is pinned, the new one takes its

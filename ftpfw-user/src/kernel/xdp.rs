@@ -142,17 +142,9 @@ const fn accepts(choice: FilterChoice, mode: AttachedMode) -> bool {
 ///
 /// A sentence with the program's id and name.
 pub(super) async fn refuse_foreign(interface: &Interface, pins: &PinDir) -> anyhow::Result<()> {
-    let Some(id) = attached_program(interface.index).await? else {
+    let Some(id) = foreign(interface, pins).await? else {
         return Ok(());
     };
-    let own = pins.interfaces()?.into_iter().any(|pinned| {
-        MODES
-            .into_iter()
-            .any(|mode| pinned_program(&pinned.links.join(xdp_link(mode))) == Some(id))
-    });
-    if own {
-        return Ok(());
-    }
     // Only CAP_SYS_ADMIN may know, which the agent has given up once it runs.
     let name = program_name(id).map_or_else(String::new, |name| format!(", name {name}"));
     let interface = &interface.name;
@@ -160,6 +152,19 @@ pub(super) async fn refuse_foreign(interface: &Interface, pins: &PinDir) -> anyh
         "another XDP program (id {id}{name}) is attached to {interface}: \
          remove it first (`ip link set dev {interface} xdp off`, or what attached it)"
     )
+}
+
+/// Id of the XDP program on an interface, unless it is behind one of our own links.
+pub(super) async fn foreign(interface: &Interface, pins: &PinDir) -> anyhow::Result<Option<u32>> {
+    let Some(id) = attached_program(interface.index).await? else {
+        return Ok(None);
+    };
+    let own = pins.interfaces()?.into_iter().any(|pinned| {
+        MODES
+            .into_iter()
+            .any(|mode| pinned_program(&pinned.links.join(xdp_link(mode))) == Some(id))
+    });
+    Ok((!own).then_some(id))
 }
 
 /// Id of the XDP program on an interface, whoever attached it and however.
@@ -180,12 +185,14 @@ async fn attached_program(index: u32) -> anyhow::Result<Option<u32>> {
     Ok(ids.into_iter().next().filter(|id| *id != 0))
 }
 
-fn pinned_program(pin: &Path) -> Option<u32> {
+/// Id of the program behind a pinned link; `None` for any other pin.
+pub(super) fn pinned_program(pin: &Path) -> Option<u32> {
     let link = FdLink::from(PinnedLink::from_pin(pin).ok()?);
     Some(link.info().ok()?.program_id())
 }
 
-fn program_name(id: u32) -> Option<String> {
+/// The name of a program, for who may know it.
+pub(super) fn program_name(id: u32) -> Option<String> {
     let program = loaded_programs()
         .flatten()
         .find(|program| program.id() == id)?;

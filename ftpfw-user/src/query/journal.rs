@@ -15,7 +15,7 @@ pub struct EventRow {
     #[serde(with = "rfc3339")]
     pub time: Timestamp,
     /// `opened`, `logged-in`, `opaque`, `plain`, `closed`; `armed`, `claimed`, `finished`, `withdrawn`,
-    /// `refused`; `bounce-out`, `disagreement`, `contradiction`, `events-lost`, `gap`;
+    /// `refused`, `transfer`; `bounce-out`, `disagreement`, `contradiction`, `events-lost`, `gap`;
     /// `interface-attached`, …; `reloaded`, `reload-failed`.
     pub event: String,
     /// The session's number.
@@ -38,12 +38,36 @@ pub struct EventRow {
     pub by: Option<String>,
     /// Why: of `refused` as `refused` in `ftpfw stats`, of `withdrawn` its cause.
     pub reason: Option<String>,
-    /// Who is `logged-in`.
+    /// Who is `logged-in`, or made the `transfer`.
     pub user: Option<String>,
     /// The line that was `refused`, escaped, secrets masked.
     pub line: Option<String>,
+    /// What a `transfer` was.
+    #[serde(default)]
+    pub transfer: Option<TransferRow>,
     /// The sentence for people.
     pub text: String,
+}
+
+/// A data connection from its beginning to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRow {
+    /// `RETR`, `STOR`, `STOU`, `APPE`, `LIST`, `NLST` or `MLSD`, where it was seen.
+    pub command: Option<String>,
+    /// What it named, escaped.
+    pub path: Option<String>,
+    /// `upload` or `download`.
+    pub direction: Option<String>,
+    /// In that direction; `None` where no socket of this host told.
+    pub bytes: Option<u64>,
+    /// From handshake to end.
+    pub duration_ms: Option<u64>,
+    /// `bytes` by `duration_ms`.
+    pub bytes_per_second: Option<u64>,
+    /// `complete`, `aborted`, `failed` or `unknown`.
+    pub ended: String,
+    /// The code of the reply that says so.
+    pub reply: Option<u16>,
 }
 
 /// Events that are newer than what was asked for, the oldest of them, and in order.
@@ -56,7 +80,7 @@ pub struct Batch {
 }
 
 /// `2026-11-22T14:02:11.123Z`.
-pub(super) mod rfc3339 {
+pub(crate) mod rfc3339 {
     use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
@@ -95,6 +119,7 @@ mod tests {
             reason: Some("bounce".to_owned()),
             user: None,
             line: Some("PORT 10,0,0,9,0,25".to_owned()),
+            transfer: None,
             text: "session 3: refused (bounce): \"PORT 10,0,0,9,0,25\"".to_owned(),
         };
         let value = serde_json::to_value(&row).unwrap();
@@ -104,7 +129,7 @@ mod tests {
                 "number": 7, "time": "2026-11-22T14:02:11.100Z", "event": "refused", "session": 3,
                 "client": "192.0.2.7", "client_port": 40000, "server": "192.0.2.1", "server_port": 21,
                 "port": null, "mode": null, "by": null, "reason": "bounce", "user": null,
-                "line": "PORT 10,0,0,9,0,25",
+                "line": "PORT 10,0,0,9,0,25", "transfer": null,
                 "text": "session 3: refused (bounce): \"PORT 10,0,0,9,0,25\"",
             }),
         );

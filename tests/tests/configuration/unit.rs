@@ -191,7 +191,7 @@ fn the_example_shows_every_key() -> Result<()> {
         let name = key.rsplit('.').next().unwrap_or(key);
         ensure!(text.contains(&format!("\n{name} = ")), "{key} is not shown");
         match name {
-            "interfaces" | "open_ports" | "ftps" | "passive_ports" => {
+            "interfaces" | "open_ports" | "ftps" | "passive_ports" | "metrics" | "transfer_log" => {
                 ensure!(shown[key] != *default, "{key} is {default} anyway");
             }
             _ => ensure!(

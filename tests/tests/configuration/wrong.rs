@@ -200,10 +200,3 @@ fn check_as_json() -> Result<()> {
     );
     Ok(())
 }
-
-#[test]
-fn check_wants_something_to_check() -> Result<()> {
-    let output = Command::new(program()?).arg("check").output()?;
-    ensure!(output.status.code() == Some(USAGE), "{output:?}");
-    Ok(())
-}

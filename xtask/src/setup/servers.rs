@@ -1,4 +1,4 @@
-//! FTP servers of others, unpacked but not installed: their packages would start services on port 21,
+//! FTP servers and other programs of others, unpacked but not installed: their packages would start services on port 21,
 //! and exclude each other.
 
 use std::fs;
@@ -22,7 +22,7 @@ struct Server {
 
 const SERVER: &str = "an FTP server of the tests";
 
-const SERVERS: [Server; 4] = [
+const SERVERS: [Server; 5] = [
     VSFTPD,
     Server {
         program: "proftpd",
@@ -41,6 +41,12 @@ const SERVERS: [Server; 4] = [
         packages: &["openbsd-inetd"],
         reason: "starts FTP servers connection by connection in the tests",
         harmless: &[],
+    },
+    Server {
+        program: "promtool",
+        packages: &["prometheus"],
+        reason: "reads the metrics in the tests",
+        harmless: &["--version"],
     },
 ];
 

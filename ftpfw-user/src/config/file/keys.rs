@@ -1,6 +1,6 @@
 //! The keys of the file. Their names and values are those of the command line, see docs/configuration.md.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use ftpfw_common::abi::policy::Settings;
 use serde::Deserialize;
@@ -36,6 +36,8 @@ pub struct Keys {
     pub(in crate::config) keep_attached: Option<bool>,
     pin_dir: Option<Written<AbsolutePath>>,
     socket: Option<Written<AbsolutePath>>,
+    metrics: Option<Written<SocketAddr>>,
+    transfer_log: Option<Written<AbsolutePath>>,
     pub(in crate::config) timeouts: Timeouts,
     pub(in crate::config) limits: Limits,
 }
@@ -151,6 +153,14 @@ impl Keys {
 
     pub(in crate::config) fn socket(&self) -> Option<&PathBuf> {
         path(self.socket.as_ref())
+    }
+
+    pub(in crate::config) fn transfer_log(&self) -> Option<&PathBuf> {
+        path(self.transfer_log.as_ref())
+    }
+
+    pub(in crate::config) fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|Written(address)| *address)
     }
 }
 

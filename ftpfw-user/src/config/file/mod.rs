@@ -160,6 +160,8 @@ mod tests {
             ("interfaces = [\"eth0:fast\"]", 1, 15, "\"eth1:tc\""),
             ("interfaces = \"eth0\"", 1, 14, "expected a list"),
             ("pin_dir = \"ftpfw\"", 1, 11, "an absolute path"),
+            ("metrics = \"localhost\"", 1, 11, "\"127.0.0.1:9100\""),
+            ("metrics = 9100", 1, 11, "an address with a port"),
             (
                 "[timeouts]\ntuple = 120",
                 2,

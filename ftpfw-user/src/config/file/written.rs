@@ -1,6 +1,8 @@
 //! Values that are written as text in the file as they are on the command line.
 
-use std::{fmt, marker::PhantomData, path::PathBuf, str::FromStr as _, time::Duration};
+use std::{
+    fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration,
+};
 
 use clap::ValueEnum;
 use serde::{
@@ -175,6 +177,17 @@ impl Notation for AbsolutePath {
 
     fn wanted() -> String {
         "an absolute path, such as \"/run/ftpfw/agent.sock\"".to_owned()
+    }
+}
+
+impl Notation for SocketAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("{text:?} is no address with a port"))
+    }
+
+    fn wanted() -> String {
+        "an address with a port, such as \"127.0.0.1:9100\" or \"[::1]:9100\"".to_owned()
     }
 }
 

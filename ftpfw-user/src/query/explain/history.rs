@@ -181,6 +181,7 @@ mod tests {
                     reason: detail.map(str::to_owned),
                     user: detail.map(str::to_owned),
                     line: (*event == "refused").then(|| "227 nonsense".to_owned()),
+                    transfer: None,
                     text: String::new(),
                 }
             };

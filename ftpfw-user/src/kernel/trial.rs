@@ -1,0 +1,41 @@
+//! Would the programs work here? They are loaded and verified, attached to nothing and pinned nowhere.
+
+use ftpfw_common::abi::programs;
+
+use super::{Kernel, pins::AttachedMode, tracepoint};
+
+/// All but the filter for the driver, which older kernels take in another form.
+const PROGRAMS: [&str; 8] = [
+    programs::INGRESS_LINEAR,
+    programs::GUARD,
+    programs::COMMANDS,
+    programs::REPLIES,
+    programs::FORKS,
+    programs::EXECS,
+    programs::EXITS,
+    programs::SOCKETS,
+];
+
+/// What the kernel refuses of the programs, a sentence each; and how many it was asked about.
+#[must_use]
+pub fn refused(kernel: &mut Kernel) -> (Vec<String>, usize) {
+    let mut results = vec![kernel.ingress(AttachedMode::Native).map(drop)];
+    results.extend(PROGRAMS.iter().map(|name| kernel.verify(name)));
+    let number = results.len();
+    let refused = results.into_iter().filter_map(|result| {
+        let error = format!("{:#}", result.err()?);
+        // The verifier's log is for who asks for it.
+        tracing::debug!("{error}");
+        Some(error.lines().next()?.to_owned())
+    });
+    (refused.collect(), number)
+}
+
+/// Raw tracepoints that the kernel lacks.
+///
+/// # Errors
+///
+/// When the kernel has no BTF.
+pub fn missing_tracepoints() -> anyhow::Result<Vec<&'static str>> {
+    tracepoint::missing()
+}
