@@ -12,9 +12,9 @@ use crate::reply::Reply;
 use crate::secret::Wire;
 use crate::server::{PASSWORD, USER};
 use crate::tls::{Security, Tls};
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
-/// A client's end of a control connection. Reading waits at most [`PATIENCE`].
+/// A client's end of a control connection. Reading waits at most [`patience`].
 #[derive(Debug)]
 pub struct Control<'a> {
     netns: &'a Netns,
@@ -214,7 +214,7 @@ impl<'a> Control<'a> {
     /// Opens the data connection of a passive negotiation, or accepts that of an active one.
     ///
     /// # Errors
-    /// When it does not come about within [`PATIENCE`].
+    /// When it does not come about within [`patience`].
     pub fn data(&self, negotiated: &Negotiated) -> Result<TcpStream> {
         match negotiated {
             Negotiated::Dial(address) => dial(self.netns, *address),
@@ -252,10 +252,10 @@ pub fn active_command(mode: Mode, address: IpAddr, port: u16) -> Result<String> 
 /// Connects from inside a namespace.
 ///
 /// # Errors
-/// When nobody answers within [`PATIENCE`] or the connection is refused.
+/// When nobody answers within [`patience`] or the connection is refused.
 pub fn dial(netns: &Netns, address: SocketAddr) -> Result<TcpStream> {
     let stream = netns
-        .run(|| TcpStream::connect_timeout(&address, PATIENCE))?
+        .run(|| TcpStream::connect_timeout(&address, patience()))?
         .with_context(|| format!("connect to {address} from {}", netns.name()))?;
     prepare(&stream)?;
     Ok(stream)
@@ -264,7 +264,7 @@ pub fn dial(netns: &Netns, address: SocketAddr) -> Result<TcpStream> {
 /// Accepts one connection.
 ///
 /// # Errors
-/// When none comes within [`PATIENCE`].
+/// When none comes within [`patience`].
 pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
     listener.set_nonblocking(true)?;
     let stream = crate::wait::until("the server's data connection", || match listener.accept() {
@@ -280,7 +280,7 @@ pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
 /// Reads to the end of a data connection.
 ///
 /// # Errors
-/// When the other end is silent for [`PATIENCE`].
+/// When the other end is silent for [`patience`].
 pub fn read_all(stream: &mut impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream
@@ -290,7 +290,7 @@ pub fn read_all(stream: &mut impl Read) -> Result<Vec<u8>> {
 }
 
 fn prepare(stream: &TcpStream) -> Result<()> {
-    let patience: Option<Duration> = Some(PATIENCE);
+    let patience: Option<Duration> = Some(patience());
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
     stream.set_nodelay(true)?;
