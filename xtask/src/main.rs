@@ -12,6 +12,7 @@ mod setup;
 mod test;
 #[path = "../../ftpfw-user/build/toolchain.rs"]
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::env;
@@ -44,6 +45,8 @@ enum Task {
         /// Only the tests whose names contain one of these
         filters: Vec<String>,
     },
+    /// Run the integration tests on other kernels, in virtual machines
+    Vm(vm::Vm),
     /// Measure
     Bench {
         #[command(subcommand)]
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Demo { server } => demo::run(server),
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
+        Task::Vm(vm) => vm::run(&vm),
         Task::Bench { bench } => bench::run(&bench),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Ci => ci::run(),
