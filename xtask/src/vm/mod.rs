@@ -72,9 +72,12 @@ pub fn run(vm: &Vm) -> Result<()> {
 
     let cache = workspace::target().join("vm");
     let mut runs = Vec::new();
-    for line in &vm.kernels {
+    let mut lines = vm.kernels.clone();
+    lines.sort();
+    lines.dedup();
+    for line in lines {
         let kernel = phases.step(&format!("kernel {}", line.name()), || {
-            kernel::obtain(*line, &cache.join("kernels"))
+            kernel::obtain(line, &cache.join("kernels"))
         })?;
         let scene = Scene {
             init: &init,

@@ -116,7 +116,8 @@ fn summary(line: &str) -> Option<(u32, u32)> {
     Some((count(" passed")?, count(" failed")?))
 }
 
-/// Prints the table; the last line is `N passed, N failed`. Whether nothing failed.
+/// Prints the table; the last line is `N passed, N failed`. Whether something passed and nothing failed:
+/// a filter that no test matches proves nothing.
 pub fn print(runs: &[Run]) -> bool {
     println!("──");
     for run in runs {
@@ -130,7 +131,8 @@ pub fn print(runs: &[Run]) -> bool {
                 Ending::Broke(how) => format!(": {how}"),
             }
         );
-        for row in &run.rows {
+        let ran = |row: &&Row| row.passed + row.failed > 0;
+        for row in run.rows.iter().filter(ran) {
             println!(
                 "  {:<20} {:>4} passed {:>4} failed {:>8} s",
                 row.suite, row.passed, row.failed, row.seconds
@@ -143,7 +145,7 @@ pub fn print(runs: &[Run]) -> bool {
     let passed: u32 = runs.iter().map(Run::passed).sum();
     let failed: u32 = runs.iter().map(Run::failed).sum();
     println!("{passed} passed, {failed} failed");
-    failed == 0
+    failed == 0 && passed > 0
 }
 
 #[cfg(test)]
