@@ -24,16 +24,38 @@ use crate::{
     walk::Walk,
 };
 
-/// The tuple that the reply announced, before the reply leaves.
-#[inline(never)]
+/// The tuple that the reply announced, before the reply leaves. The one that it replaces is withdrawn
+/// before, and not from within `put_passive`: kernels such as 6.1 round each frame up to 32 bytes, and
+/// both together are then too deep.
+#[inline(always)]
 pub unsafe fn arm_passive(walk: &Walk, announced: u16, by: Negotiation) {
     // SAFETY: the walk's session and record are live map values.
-    let (session, key, now) = unsafe { context(walk) };
-    if let Err(refusal) = may_arm(walk, key, announced) {
-        // SAFETY: as above.
-        return unsafe { refuse(walk, refusal, announced) };
+    unsafe {
+        let (_, key, _) = context(walk);
+        match may_arm(walk, key, announced) {
+            Ok(()) => {
+                withdraw(walk, Cause::Replaced);
+                put_passive(walk, announced, by);
+            }
+            Err(refusal) => refuse(walk, refusal, announced),
+        }
     }
-    sessions::withdraw(session, key, Cause::Replaced, now);
+}
+
+/// What the server may dial.
+#[inline(always)]
+pub unsafe fn arm_active(walk: &Walk, dialled: u16, by: Negotiation) {
+    // SAFETY: as above.
+    unsafe {
+        withdraw(walk, Cause::Replaced);
+        put_active(walk, dialled, by);
+    }
+}
+
+#[inline(never)]
+unsafe fn put_passive(walk: &Walk, announced: u16, by: Negotiation) {
+    // SAFETY: the walk's session and record are live map values.
+    let (session, key, now) = unsafe { context(walk) };
     let tuple = TupleKey::passive(key.client, key.server, announced);
     session.shared.set_passive_port(announced);
     match tuples::arm(&tuple, &owner(walk, session, Mode::Passive), now) {
@@ -44,12 +66,10 @@ pub unsafe fn arm_passive(walk: &Walk, announced: u16, by: Negotiation) {
     }
 }
 
-/// What the server may dial.
 #[inline(never)]
-pub unsafe fn arm_active(walk: &Walk, dialled: u16, by: Negotiation) {
+unsafe fn put_active(walk: &Walk, dialled: u16, by: Negotiation) {
     // SAFETY: the walk's session and record are live map values.
     let (session, key, now) = unsafe { context(walk) };
-    sessions::withdraw(session, key, Cause::Replaced, now);
     let tuple = TupleKey::active(key.client, dialled, key.server);
     session.shared.set_active_port(dialled);
     match tuples::arm(&tuple, &owner(walk, session, Mode::Active), now) {

@@ -109,6 +109,23 @@ impl PacketCursor {
     }
 }
 
+/// An offset that has been checked, bounded once more in the very register that is used. LLVM may check
+/// a copy, or a sum; older kernels (6.1) then know nothing of the register itself and refuse
+/// the addition.
+#[inline(always)]
+fn bounded(mut at: usize) -> usize {
+    // SAFETY: an `and` of a register, which changes nothing here: `at` is at most MAX_OFFSET.
+    unsafe {
+        asm!(
+            "{at} &= {mask}",
+            at = inout(reg) at,
+            mask = const MAX_OFFSET,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    at
+}
+
 /// Ethernet, two tags, IPv6, an extension header or two, TCP with options.
 const HEADERS: u32 = 14 + 8 + 40 + 64 + 60;
 
@@ -120,7 +137,7 @@ impl Cursor for PacketCursor {
         if at > MAX_OFFSET {
             return None;
         }
-        let from = self.start + at;
+        let from = self.start + bounded(at);
         if from + N > self.end {
             None
         } else {

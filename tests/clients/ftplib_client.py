@@ -8,15 +8,19 @@ The dialogue goes to standard error, what was received to the file LOCAL.
 
 import contextlib
 import ftplib
+import os
 import socket
 import ssl
 import sys
+
+# As ftpfw_tests::wait::factor.
+FACTOR = int(os.environ.get("FTPFW_PATIENCE", 1))
 
 
 class Client(ftplib.FTP_TLS):
     def __init__(self, mode, tls):
         # Nobody has signed the certificate.
-        super().__init__(context=ssl._create_unverified_context(), timeout=15)
+        super().__init__(context=ssl._create_unverified_context(), timeout=15 * FACTOR)
         self.mode = mode
         self.tls = tls
         self.set_pasv(mode in ("pasv", "epsv"))

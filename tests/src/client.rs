@@ -13,6 +13,7 @@ use crate::netns::Netns;
 use crate::programs;
 use crate::server::{PASSWORD, USER};
 use crate::tls::{Protection, Security, Tls};
+use crate::wait::factor;
 
 /// Which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -188,14 +189,8 @@ fn curl(
     local: &Path,
 ) -> Result<Command> {
     let mut command = Command::new(programs::find("curl")?);
-    command.args([
-        "--silent",
-        "--show-error",
-        "--verbose",
-        "--globoff",
-        "--max-time",
-        "20",
-    ]);
+    command.args(["--silent", "--show-error", "--verbose", "--globoff"]);
+    command.args(["--max-time", &(20 * factor()).to_string()]);
     command.args(match mode {
         Mode::Pasv => ["--ftp-pasv", "--disable-epsv"].as_slice(),
         Mode::Epsv => &["--ftp-pasv"],
@@ -236,12 +231,13 @@ fn lftp(
         Action::Upload(name, _) => format!("put {local} -o {name}"),
     };
     let script = format!(
-        "set cmd:fail-exit on; set net:max-retries 1; set net:timeout 10; \
+        "set cmd:fail-exit on; set net:max-retries 1; set net:timeout {timeout}; \
          set ftp:ssl-allow {tls}; set ftp:ssl-force {tls}; set ssl:verify-certificate no; \
          set ftp:ssl-protect-data {private}; set ftp:ssl-protect-list {private}; \
          set ftp:ssl-use-ccc {ccc}; set ftp:passive-mode {passive}; set ftp:prefer-epsv {epsv}; \
          set ftp:auto-passive-mode off; set xfer:clobber on; \
          open -u {USER},{PASSWORD} {scheme}://{server}; {action}",
+        timeout = 10 * factor(),
         tls = on_off(security.tls != Tls::Off),
         private = on_off(security.protection == Protection::Private),
         ccc = on_off(security.ccc),

@@ -13,9 +13,9 @@ use crate::reply::Reply;
 use crate::secret::Wire;
 use crate::server::{PASSWORD, USER};
 use crate::tls::{Security, Tls};
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
-/// A client's end of a control connection. Reading waits at most [`PATIENCE`].
+/// A client's end of a control connection. Reading waits at most [`patience`].
 #[derive(Debug)]
 pub struct Control<'a> {
     netns: &'a Netns,
@@ -215,7 +215,7 @@ impl<'a> Control<'a> {
     /// Opens the data connection of a passive negotiation, or accepts that of an active one.
     ///
     /// # Errors
-    /// When it does not come about within [`PATIENCE`].
+    /// When it does not come about within [`patience`].
     pub fn data(&self, negotiated: &Negotiated) -> Result<TcpStream> {
         match negotiated {
             Negotiated::Dial(address) => dial(self.netns, *address),
@@ -253,10 +253,10 @@ pub fn active_command(mode: Mode, address: IpAddr, port: u16) -> Result<String> 
 /// Connects from inside a namespace.
 ///
 /// # Errors
-/// When nobody answers within [`PATIENCE`] or the connection is refused.
+/// When nobody answers within [`patience`] or the connection is refused.
 pub fn dial(netns: &Netns, address: SocketAddr) -> Result<TcpStream> {
     let stream = netns
-        .run(|| TcpStream::connect_timeout(&address, PATIENCE))?
+        .run(|| TcpStream::connect_timeout(&address, patience()))?
         .with_context(|| format!("connect to {address} from {}", netns.name()))?;
     prepare(&stream)?;
     Ok(stream)
@@ -265,13 +265,13 @@ pub fn dial(netns: &Netns, address: SocketAddr) -> Result<TcpStream> {
 /// Accepts one connection.
 ///
 /// # Errors
-/// When none comes within [`PATIENCE`].
+/// When none comes within [`patience`].
 pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
     listener.set_nonblocking(false)?;
-    set_socket_timeout(listener, Timeout::Recv, Some(PATIENCE))?;
+    set_socket_timeout(listener, Timeout::Recv, Some(patience()))?;
     let (stream, _) = listener
         .accept()
-        .with_context(|| format!("waited {PATIENCE:?} for a connection"))?;
+        .with_context(|| format!("waited {:?} for a connection", patience()))?;
     prepare(&stream)?;
     Ok(stream)
 }
@@ -279,7 +279,7 @@ pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
 /// Reads to the end of a data connection.
 ///
 /// # Errors
-/// When the other end is silent for [`PATIENCE`].
+/// When the other end is silent for [`patience`].
 pub fn read_all(stream: &mut impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream
@@ -293,7 +293,7 @@ pub fn read_all(stream: &mut impl Read) -> Result<Vec<u8>> {
 /// # Errors
 /// When the socket refuses.
 pub fn prepare(stream: &TcpStream) -> Result<()> {
-    let patience: Option<Duration> = Some(PATIENCE);
+    let patience: Option<Duration> = Some(patience());
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
     stream.set_nodelay(true)?;

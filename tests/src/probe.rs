@@ -22,7 +22,7 @@ use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::firewall::Firewall;
 use crate::lab::Host;
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
 /// Closed on every host of a laboratory and never protected (tcpmux): its answer is a RST.
 const SENTINEL: u16 = 1;
@@ -124,7 +124,7 @@ impl Scanner {
             Some(ipproto::TCP),
         )
         .context("open a raw socket")?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(patience()))?;
         Ok(Self {
             socket,
             source: SocketAddr::new(source, port),
@@ -170,7 +170,7 @@ impl Scanner {
 
     /// Notes answers until the one of the last SYN.
     fn receive_until_sentinel(&self, answers: &mut BTreeMap<u16, Answer>) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let mut buffer = [0; 2048];
         while Instant::now() < deadline {
             let length = match recvfrom(&self.socket, &mut buffer, RecvFlags::empty()) {
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(answers[&39_999], Answer::Refused);
         assert_eq!(answers[&40_000], Answer::Silent);
         assert_eq!(answers[&40_001], Answer::Refused);
-        assert!(begin.elapsed() < PATIENCE / 4);
+        assert!(begin.elapsed() < patience() / 4);
         Ok(())
     }
 }

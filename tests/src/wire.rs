@@ -17,7 +17,7 @@ use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::lab::{Host, Lab};
 use crate::netns::Netns;
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
 /// `ETH_P_ALL`: frames of every protocol.
 const EVERY_PROTOCOL: u16 = 3;
@@ -111,7 +111,7 @@ impl Wire {
     /// The next frame that passes the interface, in either direction.
     ///
     /// # Errors
-    /// When none comes within [`PATIENCE`].
+    /// When none comes within [`patience`].
     pub fn receive(&self) -> Result<Vec<u8>> {
         let mut frame = vec![0; LONGEST];
         match recv(&self.socket, frame.as_mut_slice(), RecvFlags::empty()) {
@@ -119,7 +119,7 @@ impl Wire {
                 frame.truncate(length);
                 Ok(frame)
             }
-            Err(Errno::AGAIN) => bail!("waited {PATIENCE:?} in vain for a frame"),
+            Err(Errno::AGAIN) => bail!("waited {:?} in vain for a frame", patience()),
             Err(error) => Err(error).context("read frames"),
         }
     }
@@ -152,7 +152,7 @@ fn open(interface: &str) -> Result<(OwnedFd, i32)> {
         .try_into()?;
     bind(&socket, &link(interface)).context("bind a packet socket")?;
     set_socket_recv_buffer_size(&socket, BUFFER)?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(patience()))?;
     Ok((socket, interface))
 }
 

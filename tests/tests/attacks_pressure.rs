@@ -306,7 +306,7 @@ fn a40_flows_full() -> Result<()> {
     let passed = scene.firewall.stats()?.pass["flow"];
     let (asker, resolver) = (udp(&lab.server, 0)?, udp(&lab.client, 53)?);
     for socket in [&asker, &resolver] {
-        socket.set_read_timeout(Some(wait::PATIENCE))?;
+        socket.set_read_timeout(Some(wait::patience()))?;
     }
     let mut buffer = [0; 8];
     asker.send_to(b"query", (lab.client.v4, 53))?;

@@ -67,9 +67,9 @@ fn replies_to_the_servers_own_udp_pass_and_unsolicited_udp_does_not() -> Result<
     for family in FAMILIES {
         let (server, client) = (lab.server.address(family), lab.client.address(family));
         let resolver = lab.client.netns.run(|| UdpSocket::bind((client, 53)))??;
-        resolver.set_read_timeout(Some(wait::PATIENCE))?;
+        resolver.set_read_timeout(Some(wait::patience()))?;
         let asker = lab.server.netns.run(|| UdpSocket::bind((server, 0)))??;
-        asker.set_read_timeout(Some(wait::PATIENCE))?;
+        asker.set_read_timeout(Some(wait::patience()))?;
         let mut buffer = [0; 16];
 
         // Nothing was asked yet: not even the resolver may send.

@@ -204,7 +204,7 @@ fn syns_to_ones_own_tuple_push_no_flow_out() -> Result<()> {
             .netns
             .run(|| UdpSocket::bind(address))?
             .context("bind")?;
-        socket.set_read_timeout(Some(wait::PATIENCE))?;
+        socket.set_read_timeout(Some(wait::patience()))?;
         anyhow::Ok(socket)
     };
     let (asker, resolver) = (udp(&lab.server, 0)?, udp(&lab.client, 53)?);

@@ -13,6 +13,7 @@ mod soak;
 mod test;
 #[path = "../../ftpfw-user/build/toolchain.rs"]
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::env;
@@ -45,6 +46,8 @@ enum Task {
         /// Only the tests whose names contain one of these, or a whole test target (`faults`)
         filters: Vec<String>,
     },
+    /// Run the integration tests on other kernels, in virtual machines
+    Vm(vm::Vm),
     /// Measure
     Bench {
         #[command(subcommand)]
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Demo { server } => demo::run(server),
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
+        Task::Vm(vm) => vm::run(&vm),
         Task::Bench { bench } => bench::run(&bench),
         Task::Soak(soak) => soak::run(&soak),
         Task::Fuzz { seconds } => fuzz::run(seconds),

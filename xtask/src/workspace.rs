@@ -26,9 +26,20 @@ pub const HOST: [&str; 4] = [
     "--features=ftpfw-tests/embedded-server",
 ];
 
-/// The cargo that runs this program, in the workspace.
+/// The cargo that runs this program, in the workspace. It does not see what the outer one said of
+/// this package: build scripts that look at such variables (ring's) would run again whenever cargo is
+/// called from here after a call from a shell, and all that depends on them would be compiled again.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(arguments).current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = |prefix| name.to_string_lossy().starts_with(prefix);
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .into_iter()
+            .any(is_of_package)
+        {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }

@@ -17,7 +17,9 @@ const DEPTH: u32 = 8;
 ///
 /// When the kernel has no BTF, or a structure lacks what is asked for.
 pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
-    let btf = Btf::from_file(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
+    // At once: `from_file` looks for each of its names with a call of the kernel's.
+    let bytes = fs::read(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
+    let btf = Btf::from_bytes(&bytes).with_context(|| format!("cannot read {VMLINUX}"))?;
     let common = |member| offset(&btf, "sock", &["__sk_common", member]);
     Ok(KernelLayout {
         family: common("skc_family")?,

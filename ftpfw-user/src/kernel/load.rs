@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData},
-    programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp},
+    programs::{Program, ProgramError, ProgramType, RawTracePoint, SchedClassifier, Xdp},
+    sys::{BpfHelper, is_helper_supported},
 };
 use ftpfw_common::abi::{
     self,
@@ -345,6 +346,12 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     }
 }
 
+/// Found by trying, and only once a program has been refused.
+fn lacks_bpf_loop() -> bool {
+    let found = is_helper_supported(ProgramType::SchedClassifier, BpfHelper::BPF_FUNC_loop);
+    matches!(found, Ok(false))
+}
+
 /// The verifier's log is thousands of lines; the verdict stands at its end.
 fn explain(name: &str, error: ProgramError) -> anyhow::Error {
     const LAST_LINES: usize = 12;
@@ -354,6 +361,12 @@ fn explain(name: &str, error: ProgramError) -> anyhow::Error {
             verifier_log,
         } => {
             let log = verifier_log.to_string();
+            if lacks_bpf_loop() {
+                return anyhow::anyhow!(
+                    "this kernel has no bpf_loop, by which ftpfw reads control connections \
+                     (refused: the program {name}): Linux 5.17 and later have it"
+                );
+            }
             let lines: Vec<_> = log.lines().collect();
             let tail = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
             anyhow::anyhow!("the kernel refused the program {name}: {io_error}\n  {tail}")

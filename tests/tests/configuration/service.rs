@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
 use ftpfw_tests::place::Place;
-use ftpfw_tests::wait::PATIENCE;
+use ftpfw_tests::wait::patience;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -22,7 +22,7 @@ impl Manager {
     fn new() -> Result<Self> {
         let directory = TempDir::with_prefix("ftpfw-manager-")?;
         let socket = UnixDatagram::bind(directory.path().join("notify"))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience()))?;
         Ok(Self { socket, directory })
     }
 
@@ -110,7 +110,7 @@ fn the_watchdog_hears_of_an_agent_that_runs_and_of_none_that_is_stuck() -> Resul
         heard.is_err(),
         "heard {heard:?} of a process that is stopped"
     );
-    manager.socket.set_read_timeout(Some(PATIENCE))?;
+    manager.socket.set_read_timeout(Some(patience()))?;
     ensure!(manager.next()?.trim() == "WATCHDOG=1", "it goes on");
     Ok(())
 }

@@ -17,7 +17,7 @@ use ftpfw_tests::lab::{Family, Host, Lab};
 use ftpfw_tests::netns::Netns;
 use ftpfw_tests::probe::expect_dropped;
 use ftpfw_tests::scripted::heard;
-use ftpfw_tests::wait::{self, PATIENCE};
+use ftpfw_tests::wait::{self, patience};
 use ftpfw_tests::wire::Wire;
 use ftpfw_user::kernel::{Maps, PinDir, Wire as Bytes};
 
@@ -105,6 +105,6 @@ fn wait_for_drop(firewall: &Firewall, reason: &str, before: u64) -> Result<()> {
 
 fn udp(netns: &Netns, address: SocketAddr) -> Result<UdpSocket> {
     let socket = netns.run(|| UdpSocket::bind(address))??;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience()))?;
     Ok(socket)
 }

@@ -146,7 +146,7 @@ fn what_was_missed_is_said() -> Result<()> {
         accepted => Ok(Some(accepted?)),
     })?;
     connection.set_nonblocking(false)?;
-    connection.set_read_timeout(Some(wait::PATIENCE))?;
+    connection.set_read_timeout(Some(wait::patience()))?;
     let mut questions = BufReader::new(connection.try_clone()?);
     // What was forgotten before the first answer is not missed: nobody asked for it.
     for (newest, rows, asked) in [

@@ -44,7 +44,7 @@ fn transfers_go_on_and_what_it_misses_is_counted() -> Result<()> {
             break;
         }
         ensure!(
-            Instant::now() < until + wait::PATIENCE,
+            Instant::now() < until + wait::patience(),
             "the ring buffer is never full"
         );
         // Slowly, once it is full: time shall pass.

@@ -267,7 +267,7 @@ impl<'a> Session<'a> {
 
     fn download(&mut self, negotiated: &Negotiated, bytes: &[u8]) -> Result<()> {
         let name = format!("file{}", self.number);
-        std::fs::write(self.server.root().join(&name), bytes)?;
+        fs::write(self.server.root().join(&name), bytes)?;
         let mut data = self.begin_data(negotiated, &format!("RETR {name}"))?;
         pause(&mut self.random, 80);
         ensure!(read_all(&mut data)? == bytes, "other bytes arrived");
@@ -284,8 +284,8 @@ impl<'a> Session<'a> {
         drop(data);
         self.complete()?;
         let path = self.server.root().join(name);
-        ensure!(std::fs::read(&path)? == bytes, "other bytes arrived");
-        Ok(std::fs::remove_file(path)?)
+        ensure!(fs::read(&path)? == bytes, "other bytes arrived");
+        Ok(fs::remove_file(path)?)
     }
 
     /// Sends the command and opens the data connection, whichever end dials.

@@ -14,7 +14,7 @@ use ftpfw_tests::load::with_busy_cores;
 use ftpfw_tests::secret::Wire;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::tls::Security;
-use ftpfw_tests::wait::PATIENCE;
+use ftpfw_tests::wait::patience;
 
 const FILE: &str = "small.bin";
 const SESSIONS: u32 = 4;
@@ -61,9 +61,9 @@ fn session(lab: &Lab, server: &FtpServer, transfers: u32) -> Result<()> {
             let Negotiated::Dial(address) = control.negotiate(Mode::Epsv)? else {
                 bail!("EPSV gave no port to dial");
             };
-            let data = TcpStream::connect_timeout(&address, PATIENCE)
+            let data = TcpStream::connect_timeout(&address, patience())
                 .with_context(|| format!("dial {address}"))?;
-            data.set_read_timeout(Some(PATIENCE))?;
+            data.set_read_timeout(Some(patience()))?;
             control.expect(&format!("RETR {FILE}"), 150)?;
             let mut bytes = Vec::new();
             Wire::secret(data)?.read_to_end(&mut bytes)?;

@@ -7,14 +7,14 @@ use std::net::{SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::lab::{Family, Host};
-use ftpfw_tests::wait::PATIENCE;
+use ftpfw_tests::wait::patience;
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 fn udp(host: &Host, family: Family, port: u16) -> Result<UdpSocket> {
     let address = SocketAddr::new(host.address(family), port);
     let socket = host.netns.run(|| UdpSocket::bind(address))??;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience()))?;
     Ok(socket)
 }
 

@@ -91,7 +91,10 @@ fn may_install(what: &str, reason: &str) -> Result<()> {
 }
 
 /// Runs a command of apt; what it prints is shown only when it fails.
-fn run(command: &mut Command) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be started or fails; the message has what it said.
+pub fn run(command: &mut Command) -> Result<()> {
     let output = command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())

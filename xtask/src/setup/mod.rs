@@ -3,7 +3,7 @@
 //! What is there already is left alone, so that every task can call this first: with nothing
 //! missing it takes a few hundred milliseconds.
 
-mod apt;
+pub mod apt;
 mod compiler;
 mod kernel;
 mod linker;
@@ -38,6 +38,19 @@ const CLIENTS: [Program; 3] = [
         "python3",
         "its ftplib is an FTP client of the tests",
     ),
+];
+
+/// What runs the tests on other kernels.
+const VIRTUAL_MACHINES: [Program; 5] = [
+    (
+        crate::vm::QEMU,
+        "qemu-system-x86",
+        "runs the tests on other kernels",
+    ),
+    ("depmod", "kmod", "indexes the modules of those kernels"),
+    ("xz", "xz-utils", "decompresses kernels and modules"),
+    ("zstd", "zstd", "decompresses kernels"),
+    ("lz4", "lz4", "decompresses kernels"),
 ];
 
 /// What ftpfw is held against: the kernel's own FTP helper.
@@ -115,6 +128,14 @@ const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
 pub fn laboratory() -> Result<()> {
     system_programs(&NETWORK)?;
     kernel::mount()
+}
+
+/// What running other kernels needs.
+///
+/// # Errors
+/// As [`everything`].
+pub fn virtual_machines() -> Result<()> {
+    system_programs(&VIRTUAL_MACHINES)
 }
 
 /// The clippy of the compiler that builds the eBPF object, where a package has it.
