@@ -288,6 +288,8 @@ mod tests {
         keep_attached = true
         pin_dir = "/pins"
         socket = "/socket"
+        metrics = "127.0.0.1:9100"
+        transfer_log = "/transfers"
         [timeouts]
         tuple = "30s"
         tcp_flow = "2h"
@@ -307,7 +309,8 @@ mod tests {
         let flags = "-i lo:auto --control-port 21 --implicit-tls-port 990 --protect 1024-65535 \
                      --udp drop --opener inline --ftps listener --dry-run=false \
                      --keep-attached=false --pin-dir /sys/fs/bpf/ftpfw \
-                     --socket /run/ftpfw/agent.sock --max-sessions 65536 \
+                     --socket /run/ftpfw/agent.sock --metrics [::1]:9 --transfer-log /other \
+                     --max-sessions 65536 \
                      --max-sessions-per-client 16384 --max-tuples 65536 \
                      --max-tuples-per-client 16384 --max-flows 65536 --max-log-lines 1000";
         let file = with_file("", EVERYTHING).unwrap();
@@ -319,6 +322,9 @@ mod tests {
             .collect();
         assert!(same.is_empty(), "the file does not reach {same:?}");
         let mut flags = with_file(flags, EVERYTHING).unwrap();
+        // These have no default that a flag could say.
+        assert_eq!(flags.metrics.take(), "[::1]:9".parse().ok());
+        assert_eq!(flags.transfer_log.take(), Some("/other".into()));
         // No flag says these.
         assert_eq!(flags.ports.open, file.ports.open);
         flags.ports.open.clear();

@@ -51,9 +51,8 @@ pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
 /// When the kernel has no BTF.
 pub fn has_tracepoint(name: &str) -> anyhow::Result<bool> {
     let btf = Btf::from_file(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
-    Ok(btf
-        .resolve_types_by_name(&format!("btf_trace_{name}"))
-        .is_ok())
+    let found = btf.resolve_types_by_name(&format!("btf_trace_{name}"));
+    Ok(found.is_ok_and(|types| !types.is_empty()))
 }
 
 /// The number of this thread's network namespace.

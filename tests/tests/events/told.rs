@@ -124,13 +124,14 @@ fn only_what_is_asked_for() -> Result<()> {
                 "armed",
                 "claimed",
                 "finished",
+                "transfer",
                 "closed"
             ],
         "{kinds:?}"
     );
-    ensure!(all.iter().map(|it| it.number).eq(1..=6), "{all:?}");
+    ensure!(all.iter().map(|it| it.number).eq(1..=7), "{all:?}");
     let of = |port: Option<u16>| all.iter().filter(|it| it.port == port).count();
-    ensure!((of(Some(PORT)), of(None)) == (3, 3), "{all:?}");
+    ensure!((of(Some(PORT)), of(None)) == (4, 3), "{all:?}");
 
     let (client, stranger) = (lab.client.v4.to_string(), lab.stranger.v4.to_string());
     for (words, expected) in [
@@ -138,7 +139,7 @@ fn only_what_is_asked_for() -> Result<()> {
         (&["--since", "0s"], &[]),
         (&["--client", &client], &all),
         (&["--client", &stranger], &[]),
-        (&["--limit", "2"], &all[4..]),
+        (&["--limit", "2"], &all[5..]),
         (&["--limit", "0"], &[]),
         (&["--limit", "99"], &all),
     ] {
