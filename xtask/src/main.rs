@@ -7,6 +7,7 @@ mod ebpf;
 mod fuzz;
 #[path = "../../ftpfw-user/build/object.rs"]
 mod object;
+mod package;
 mod phases;
 mod setup;
 mod test;
@@ -55,6 +56,12 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Make a package for Debian and Ubuntu
+    Package {
+        /// Install, upgrade and remove it in a directory, and look at what is there
+        #[arg(long)]
+        test: bool,
+    },
     /// Check format, lints and documentation, then run all tests
     Ci,
 }
@@ -67,6 +74,7 @@ fn main() -> ExitCode {
         Task::Test { filters } => test::run(&filters),
         Task::Bench { bench } => bench::run(&bench),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Package { test } => package::run(test),
         Task::Ci => ci::run(),
     };
     match done {
