@@ -9,6 +9,7 @@ mod limits;
 mod list;
 mod replay;
 mod run;
+mod top;
 mod tuple;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) use limits::count;
 pub use list::{ListArgs, Listing, StatsArgs};
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
+pub use top::TopArgs;
 pub use tuple::{AllowArgs, Ends, ExplainArgs, RevokeArgs};
 
 /// Where everything is pinned unless `--pin-dir` says otherwise.
@@ -56,6 +58,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// What happened, a line (or a JSON object) each: negotiations, transfers, refusals with their line.
     Events(EventsArgs),
+    /// Sessions, transfers, tuples and drops, live on the whole screen.
+    Top(TopArgs),
     /// Whether a client's SYN would be let in now, and why; exit code 1 if it would not.
     Explain(ExplainArgs),
     /// Let one connection of a client's in, as if it had been negotiated.
