@@ -7,6 +7,8 @@ mod documents;
 mod events;
 mod limits;
 mod list;
+#[cfg(test)]
+mod pages;
 mod replay;
 mod run;
 mod top;
@@ -109,28 +111,4 @@ pub struct DetachArgs {
     /// Which ftpfw.
     #[command(flatten)]
     pub place: Place,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Commands that documents print are commands that there are.
-    #[test]
-    fn documents_print_real_commands() {
-        for (name, page) in [
-            ("README.md", include_str!("../../../README.md")),
-            ("docs/queries.md", include_str!("../../../docs/queries.md")),
-        ] {
-            let commands = page.lines().filter(|line| line.starts_with("# ftpfw "));
-            let commands: Vec<_> = commands.collect();
-            assert!(commands.len() > 10, "{name}: {commands:?}");
-            for command in commands {
-                let words = command.split_whitespace().skip(1);
-                if let Err(error) = Cli::try_parse_from(words) {
-                    panic!("{name}: {command}: {error}");
-                }
-            }
-        }
-    }
 }
