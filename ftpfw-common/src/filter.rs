@@ -78,6 +78,11 @@ pub trait Tables {
     fn is_entitled(&self, _key: &TupleKey) -> bool {
         false
     }
+    /// Whether the tuple, or the listener, of a socket of this host has let so many SYNs through that it
+    /// no longer remembers their flows.
+    fn notes_no_more(&self, _key: &TupleKey) -> bool {
+        false
+    }
     /// A SYN is let through: remember its flow, and claim its tuple where no tracepoint does.
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey);
     /// The client goes on after its SYN, and no socket of this host knows it: the daemon is behind
@@ -178,6 +183,8 @@ fn decide_tcp(
                 }
                 Reason::Flow
             }
+            // Behind a SYN of so many that it was not noted; the kernel asks for a cookie then.
+            Flow::None if !entry.is_idle() && tables.notes_no_more(&tuple) => Reason::Flow,
             Flow::None => Reason::NoConnection,
         },
     }

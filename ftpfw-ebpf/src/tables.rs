@@ -122,10 +122,25 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn notes_no_more(&self, key: &TupleKey) -> bool {
+        // SAFETY: as in `armed`.
+        match unsafe { ARMED.get(key) } {
+            Some(tuple) => {
+                let live = tuple.until > clock::coarse();
+                live && tuple.forwarded == 0 && u32::from(tuple.admitted) >= ADMITTED
+            }
+            // SAFETY: as above.
+            None => listeners::listens_for(key)
+                .and_then(|key| unsafe { LISTENERS.get(key) })
+                .is_some_and(|listener| listener.admitted >= ADMITTED),
+        }
+    }
+
+    #[inline(always)]
     fn admit(&mut self, key: &TupleKey, flow: &FlowKey) {
         let claims = claims_on_syn();
         let state = if claims { Flow::LIVE } else { Flow::HANDSHAKE };
-        if may_note(key) {
+        if claims || may_note(key) {
             note(flow, HANDSHAKE, state);
         }
         if claims {
@@ -152,8 +167,10 @@ impl Tables for KernelTables {
 /// SYNs of one tuple or listener that are remembered as flows.
 const ADMITTED: u32 = 64;
 
-/// Whether a SYN may be remembered. One that the tuple's client sends from ever new ports pushes other
-/// flows out of `FLOWS`; the SYN passes all the same, and for a socket of this host that is enough.
+/// Whether a SYN may be remembered. Those that come in the client's name from ever new ports would push
+/// other flows out of `FLOWS`. They pass all the same, and what the client says next passes too
+/// (`notes_no_more`): a socket of this host knows by itself what it answered. For a container's only the
+/// flow does.
 #[inline(always)]
 fn may_note(key: &TupleKey) -> bool {
     // SAFETY: aligned and alive during the program; the counts need not be exact.
@@ -161,7 +178,7 @@ fn may_note(key: &TupleKey) -> bool {
         if let Some(tuple) = ARMED.get_ptr_mut(key) {
             let admitted = (*tuple).admitted;
             (*tuple).admitted = admitted.saturating_add(1);
-            return u32::from(admitted) < ADMITTED;
+            return (*tuple).forwarded != 0 || u32::from(admitted) < ADMITTED;
         }
         if let Some(listener) =
             listeners::listens_for(key).and_then(|key| LISTENERS.get_ptr_mut(key))

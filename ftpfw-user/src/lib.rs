@@ -4,6 +4,7 @@
 //! * [`kernel`]: programs, maps and links, and how they get into the kernel and out of it;
 //! * [`agent`]: the events of the programs → sessions, log lines, tuples, answers;
 //! * [`query`]: what the maps and the agent know, as tables and JSON; [`metrics`]: for Prometheus;
+//! * [`mod@top`]: the same, live on a terminal;
 //! * [`mod@replay`]: the same filter and engine over a capture file;
 //! * [`mod@check`]: would it work;
 //! * [`mod@run`], [`mod@detach`] and [`manual`]: the verbs that change something;
@@ -26,6 +27,7 @@ pub mod query;
 pub mod replay;
 pub mod run;
 pub mod service;
+pub mod top;
 
 use std::process::ExitCode;
 
@@ -55,6 +57,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => query::list(&args).await,
         Command::Stats(args) => query::stats(&args).await,
         Command::Events(args) => query::events(&args).await,
+        Command::Top(args) => top::top(&args).await,
         Command::Explain(args) => return query::explain(&args).await,
         Command::Allow(args) => manual::allow(&args).await,
         Command::Revoke(args) => manual::revoke(&args).await,

@@ -7,6 +7,7 @@ mod ebpf;
 mod fuzz;
 #[path = "../../ftpfw-user/build/object.rs"]
 mod object;
+mod package;
 mod phases;
 mod setup;
 mod soak;
@@ -61,6 +62,12 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Make a package for Debian and Ubuntu
+    Package {
+        /// Install, upgrade and remove it in a directory, and look at what is there
+        #[arg(long)]
+        test: bool,
+    },
     /// Check format, lints and documentation, then run all tests
     Ci,
 }
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
         Task::Bench { bench } => bench::run(&bench),
         Task::Soak(soak) => soak::run(&soak),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Package { test } => package::run(test),
         Task::Ci => ci::run(),
     };
     match done {

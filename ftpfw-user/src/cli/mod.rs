@@ -7,8 +7,11 @@ mod documents;
 mod events;
 mod limits;
 mod list;
+#[cfg(test)]
+mod pages;
 mod replay;
 mod run;
+mod top;
 mod tuple;
 
 use std::path::PathBuf;
@@ -24,6 +27,7 @@ pub(crate) use limits::count;
 pub use list::{ListArgs, Listing, StatsArgs};
 pub use replay::ReplayArgs;
 pub use run::{FtpsArg, ModeArg, OpenerArg, RunArgs, UdpArg};
+pub use top::TopArgs;
 pub use tuple::{AllowArgs, Ends, ExplainArgs, RevokeArgs};
 
 /// Where everything is pinned unless `--pin-dir` says otherwise.
@@ -56,6 +60,8 @@ pub enum Command {
     Stats(StatsArgs),
     /// What happened, a line (or a JSON object) each: negotiations, transfers, refusals with their line.
     Events(EventsArgs),
+    /// Sessions, transfers, tuples and drops, live on the whole screen.
+    Top(TopArgs),
     /// Whether a client's SYN would be let in now, and why; exit code 1 if it would not.
     Explain(ExplainArgs),
     /// Let one connection of a client's in, as if it had been negotiated.
@@ -106,28 +112,4 @@ pub struct DetachArgs {
     /// Which ftpfw.
     #[command(flatten)]
     pub place: Place,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Commands that documents print are commands that there are.
-    #[test]
-    fn documents_print_real_commands() {
-        for (name, page) in [
-            ("README.md", include_str!("../../../README.md")),
-            ("docs/queries.md", include_str!("../../../docs/queries.md")),
-        ] {
-            let commands = page.lines().filter(|line| line.starts_with("# ftpfw "));
-            let commands: Vec<_> = commands.collect();
-            assert!(commands.len() > 10, "{name}: {commands:?}");
-            for command in commands {
-                let words = command.split_whitespace().skip(1);
-                if let Err(error) = Cli::try_parse_from(words) {
-                    panic!("{name}: {command}: {error}");
-                }
-            }
-        }
-    }
 }

@@ -33,6 +33,7 @@ pub use explain::explain;
 pub use list::list;
 use output::Output;
 pub use stats::stats;
+pub(crate) use status::policy;
 pub use status::{status, summary};
 
 /// The pinned maps of an ftpfw.

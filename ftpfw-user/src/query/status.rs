@@ -60,7 +60,12 @@ fn number<T>(mut entries: impl Iterator<Item = anyhow::Result<T>>) -> anyhow::Re
     entries.try_fold(0, |number, entry| entry.map(|_| number + 1))
 }
 
-fn policy(maps: &Maps) -> anyhow::Result<PolicyRow> {
+/// What the programs were told.
+///
+/// # Errors
+///
+/// Those of the maps.
+pub(crate) fn policy(maps: &Maps) -> anyhow::Result<PolicyRow> {
     let settings: Settings = maps.settings()?.get(&0, 0)?.0;
     Ok(PolicyRow {
         opener: match settings.inline_opener {

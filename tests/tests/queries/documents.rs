@@ -8,11 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::place;
 use ftpfw_tests::refusal::{FAILED, USAGE, check};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "run",
     "status",
     "list",
     "stats",
+    "top",
     "events",
     "explain",
     "allow",

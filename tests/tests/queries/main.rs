@@ -6,6 +6,7 @@ mod documents;
 mod explain;
 mod lists;
 mod pipes;
+mod top;
 mod usage;
 mod watch;
 
