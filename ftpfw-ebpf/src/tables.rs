@@ -297,7 +297,7 @@ fn mark(port: u16, now: u64) {
             .max(settings.closing_flow_lifetime)
             .max(HANDSHAKE)
     });
-    let least = (now + longest >> UNIT) + SLACK;
+    let least = ((now + longest) >> UNIT) + SLACK;
     if let Some(until) = FLOW_PORTS.get_ptr_mut(u32::from(port)) {
         // SAFETY: an aligned u32 of an array map.
         unsafe {

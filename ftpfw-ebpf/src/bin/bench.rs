@@ -49,7 +49,7 @@ pub fn generate(ctx: XdpContext) -> u32 {
     }
     let random = random();
     let (source_low, source_port) = (random as u16, 1024 | (random >> 16) as u16);
-    let offset = ((random >> 32) as u32 & 0xffff) * traffic.ports >> 16;
+    let offset = (((random >> 32) as u32 & 0xffff) * traffic.ports) >> 16;
     let destination = (traffic.first_port + offset) as u16;
     let write = |at: usize, value: u16| {
         // SAFETY: the frame is at least `END` bytes long, and every offset is two less or more.

@@ -97,6 +97,7 @@ fn one_connection_and_the_journal_knows() -> Result<()> {
                 ("armed", port, None),
                 ("claimed", port, None),
                 ("finished", port, None),
+                ("transfer", port, None),
                 ("armed", port, None),
                 ("armed", port, None),
                 ("withdrawn", port, Some("revoked")),
