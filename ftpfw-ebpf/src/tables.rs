@@ -129,8 +129,8 @@ impl Tables for KernelTables {
                 let live = tuple.until > clock::coarse();
                 live && tuple.forwarded == 0 && u32::from(tuple.admitted) >= ADMITTED
             }
-            // SAFETY: as above.
             None => listeners::listens_for(key)
+                // SAFETY: as above.
                 .and_then(|key| unsafe { LISTENERS.get(key) })
                 .is_some_and(|listener| listener.admitted >= ADMITTED),
         }

@@ -1,7 +1,7 @@
 //! The map `CLIENTS`, through a mapping that it shares with the programs.
 
 use std::{
-    collections::HashMap,
+    mem,
     os::fd::{AsFd, AsRawFd as _},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -13,13 +13,15 @@ use ftpfw_common::{
 };
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::surplus::Surplus;
+
 /// How many sessions and armed tuples each client has.
 #[derive(Debug)]
 pub struct Clients {
     memory: MmapRaw,
     seed: u64,
-    /// Places whose count of tuples is too high, by how much, and how often that was seen.
-    off: HashMap<u32, (u32, u32)>,
+    /// Places whose count of tuples is too high.
+    off: Surplus<u32>,
 }
 
 impl Clients {
@@ -36,7 +38,7 @@ impl Clients {
         Ok(Self {
             memory,
             seed,
-            off: HashMap::new(),
+            off: Surplus::default(),
         })
     }
 
@@ -63,33 +65,25 @@ impl Clients {
         }
     }
 
-    /// Takes what is too much of the counts of tuples: an agent died between counting one and arming
-    /// it. `armed` are the clients of all tuples; `looks` is how often a count must be seen to be wrong
-    /// by as much. How many places were wrong.
-    pub(super) fn mend(&mut self, armed: impl Iterator<Item = Address>, looks: u32) -> usize {
+    /// Takes what is too much of the counts of tuples, once it is certain. `armed` are the clients of all
+    /// tuples. How many places were wrong.
+    pub(super) fn mend(&mut self, armed: impl Iterator<Item = Address>) -> usize {
         let mut right = vec![0_u32; PLACES as usize];
         for client in armed {
             for place in places(client, self.seed) {
                 right[place as usize] += 1;
             }
         }
-        let (mut seen, mut mended) = (HashMap::new(), 0);
-        for (place, right) in (0..PLACES).zip(right) {
-            let surplus = self.count(place).tuples().saturating_sub(right);
-            let times = match self.off.get(&place) {
-                _ if surplus == 0 => continue,
-                Some((before, times)) if *before == surplus => times + 1,
-                _ => 1,
-            };
-            if times < looks {
-                seen.insert(place, (surplus, times));
-                continue;
-            }
-            (0..surplus).for_each(|_| self.take(place));
-            mended += 1;
+        let mut off = mem::take(&mut self.off);
+        let counts = (0..PLACES).zip(right);
+        let wrong = off.confirmed(
+            counts.map(|(place, right)| (place, self.count(place).tuples().saturating_sub(right))),
+        );
+        for (place, surplus) in &wrong {
+            (0..*surplus).for_each(|_| self.take(*place));
         }
-        self.off = seen;
-        mended
+        self.off = off;
+        wrong.len()
     }
 
     fn count(&self, place: u32) -> Count {

@@ -18,6 +18,7 @@ pub mod pins;
 pub mod ports;
 pub mod requirements;
 mod rollback;
+mod surplus;
 mod tc;
 mod tracepoint;
 pub mod trial;

@@ -8,7 +8,9 @@ use ftpfw_common::abi::{
     values::{Mode, Tuple},
 };
 
-use super::{Wire, clients::Clients, clock, maps::ITERATION_LIMIT, ports::Ports};
+use super::{Wire, clients::Clients, clock, maps::ITERATION_LIMIT, ports::Ports, surplus::Surplus};
+
+pub use super::surplus::LOOKS;
 
 /// Only insert: the key must be new.
 const BPF_NOEXIST: u64 = 1;
@@ -17,10 +19,6 @@ const BPF_EXIST: u64 = 2;
 /// How long a tuple must have been expired before it is collected, ns. A session may arm the same
 /// key again at any moment; so close to the deadline, the collector would race with it.
 const COLLECT_AFTER: u64 = 1_000_000_000;
-
-/// How often a count must be seen to be wrong by as much before it is changed. The programs count
-/// before they arm, so for a moment it may be.
-pub const LOOKS: u32 = 5;
 
 /// A map of tuples.
 pub type TupleMap = HashMap<MapData, Wire<TupleKey>, Wire<Tuple>>;
@@ -65,8 +63,8 @@ pub struct Tuples {
     last_armed: Array<MapData, Wire<TupleKey>>,
     ports: Ports,
     clients: Clients,
-    /// Ports whose count is too high, by how much, and how often that was seen.
-    off: collections::HashMap<u16, (u32, u32)>,
+    /// Ports whose count is too high.
+    off: Surplus<u16>,
 }
 
 impl fmt::Debug for Tuples {
@@ -89,7 +87,7 @@ impl Tuples {
             last_armed,
             ports,
             clients,
-            off: collections::HashMap::new(),
+            off: Surplus::default(),
         }
     }
 
@@ -218,32 +216,19 @@ impl Tuples {
             armed[usize::from(key.server_port)] += 1;
         }
         let clients = all.iter().map(|(key, _)| key.client);
-        let wrong = self.clients.mend(clients, LOOKS);
+        let wrong = self.clients.mend(clients);
         if wrong > 0 {
             tracing::warn!("{wrong} counts of armed tuples of clients were too high");
         }
-        let mut seen = collections::HashMap::new();
-        let mut mended = Vec::new();
-        for (port, armed) in (0..=u16::MAX).zip(armed) {
-            let surplus = self.ports.get(port).armed().saturating_sub(armed);
-            if surplus == 0 {
-                continue;
-            }
-            let looks = match self.off.get(&port) {
-                Some((before, looks)) if *before == surplus => looks + 1,
-                _ => 1,
-            };
-            if looks < LOOKS {
-                seen.insert(port, (surplus, looks));
-                continue;
-            }
-            for _ in 0..surplus {
-                self.ports.count_down(port);
-            }
-            mended.push(port);
+        let ports = &self.ports;
+        let counts = (0..=u16::MAX).zip(armed);
+        let wrong = self.off.confirmed(
+            counts.map(|(port, armed)| (port, ports.get(port).armed().saturating_sub(armed))),
+        );
+        for (port, surplus) in &wrong {
+            (0..*surplus).for_each(|_| ports.count_down(*port));
         }
-        self.off = seen;
-        Ok(mended)
+        Ok(wrong.into_iter().map(|(port, _)| port).collect())
     }
 
     /// Removes the tuples whose deadline is over and returns them. The programs never admit

@@ -32,20 +32,24 @@ pub(super) const SESSIONS: [Order<SessionRow>; 4] = [
     },
 ];
 
+const BY_CLIENT: Order<TupleRow> = Order {
+    name: "client",
+    compare: |a, b| a.client.cmp(&b.client),
+};
+
+const BY_SESSION: Order<TupleRow> = Order {
+    name: "session",
+    compare: |a, b| a.session.cmp(&b.session),
+};
+
 /// Those that last longest first.
 pub(super) const TRANSFERS: [Order<TupleRow>; 3] = [
     Order {
         name: "age",
         compare: |a, b| b.age_ms.cmp(&a.age_ms),
     },
-    Order {
-        name: "client",
-        compare: |a, b| a.client.cmp(&b.client),
-    },
-    Order {
-        name: "session",
-        compare: |a, b| a.session.cmp(&b.session),
-    },
+    BY_CLIENT,
+    BY_SESSION,
 ];
 
 /// Those that expire next first.
@@ -54,14 +58,8 @@ pub(super) const TUPLES: [Order<TupleRow>; 3] = [
         name: "expiry",
         compare: |a, b| a.expires_in_ms.cmp(&b.expires_in_ms),
     },
-    Order {
-        name: "client",
-        compare: |a, b| a.client.cmp(&b.client),
-    },
-    Order {
-        name: "session",
-        compare: |a, b| a.session.cmp(&b.session),
-    },
+    BY_CLIENT,
+    BY_SESSION,
 ];
 
 /// The most first.

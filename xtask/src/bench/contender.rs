@@ -71,7 +71,7 @@ table inet bench {
 pub struct Contender {
     pub filter: Filter,
     pub firewall: Option<Firewall>,
-    _bare: Option<Generator>,
+    bare: Option<Generator>,
     pub host: Host,
     /// The other end of its cable, in the generator's namespace.
     pub interface: u32,
@@ -86,7 +86,7 @@ impl Contender {
         let mut contender = Self {
             filter,
             firewall: None,
-            _bare: None,
+            bare: None,
             host,
             interface,
         };
@@ -99,7 +99,7 @@ impl Contender {
             Filter::Bare | Filter::BareAgain => {
                 let mut bare = Generator::load()?;
                 bare.attach_drop(&self.host.netns)?;
-                self._bare = Some(bare);
+                self.bare = Some(bare);
             }
             Filter::Ftpfw(mode) => {
                 let firewall = Firewall::start(&self.host, &["--mode", mode])?;
@@ -114,6 +114,15 @@ impl Contender {
         }
         // Without a program in the driver, a veth takes redirected frames only with GRO.
         self.run("ethtool", &["-K", "eth0", "gro", "on"])
+    }
+
+    /// Packets that it has dropped so far, if it can tell.
+    pub fn drops(&self) -> Result<Option<u64>> {
+        match (&self.firewall, &self.bare) {
+            (Some(firewall), _) => Ok(Some(firewall.stats()?.drops())),
+            (None, Some(bare)) => Ok(Some(bare.dropped()?)),
+            (None, None) => Ok(None),
+        }
     }
 
     fn nft(&self, rules: &str) -> Result<()> {
@@ -138,8 +147,8 @@ fn plug_in(from: &Netns, number: u8) -> Result<Host> {
     let v4 = Ipv4Addr::new(10, 99, number, 1);
     let mac = [2, 0x77, 0, 0, 0, 1];
     let netns = Netns::new(&format!("bench-{number}"))?;
-    for family in ["ipv4/conf/default/rp_filter", "ipv4/conf/all/rp_filter"] {
-        netns.sysctl(family, "0")?;
+    for name in ["ipv4/conf/default/rp_filter", "ipv4/conf/all/rp_filter"] {
+        netns.sysctl(name, "0")?;
     }
     let cable = cable(number);
     from.ip(&format!(

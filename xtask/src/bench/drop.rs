@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::armed;
-use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::generator::{Generator, Load};
 use ftpfw_tests::netns::Netns;
 use serde::Serialize;
@@ -194,11 +193,9 @@ fn one(
 
 /// Insists that what is sent arrives and is dropped, where the contender can tell.
 fn arrives(flood: &Flood, from: &Netns, generator: &mut Generator, to: &Contender) -> Result<()> {
-    let count = |firewall: &Firewall| anyhow::Ok(firewall.stats()?.drops());
-    let before = to.firewall.as_ref().map(count).transpose()?;
+    let before = to.drops()?;
     generator.send(from, to.interface, to.host.v4, &flood.load, FRAMES)?;
-    let after = to.firewall.as_ref().map(count).transpose()?;
-    if let (Some(before), Some(after)) = (before, after) {
+    if let (Some(before), Some(after)) = (before, to.drops()?) {
         let arrived = (after - before) as f64 / f64::from(FRAMES);
         ensure!(
             arrived >= ARRIVED,

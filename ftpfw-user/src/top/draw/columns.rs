@@ -55,29 +55,45 @@ pub(super) const SESSIONS: &[Column<SessionRow>] = &[
     column("LAST COMMAND", |row, _| or_none(row.last_command.as_ref())),
 ];
 
+/// What transfers and tuples both have.
+mod tuple {
+    use super::{Column, TupleRow, column, duration, from, number, or_any, or_none, user};
+
+    type OfTuple = Column<TupleRow>;
+
+    pub(super) const CLIENT: OfTuple = column("CLIENT", |row, _| row.client.to_string());
+    pub(super) const CLIENT_PORT: OfTuple = number("PORT", |row, _| or_any(row.client_port));
+    pub(super) const SERVER: OfTuple = from(110, column("SERVER", |row, _| row.server.to_string()));
+    pub(super) const SERVER_PORT: OfTuple = number("PORT", |row, _| or_any(row.port));
+    pub(super) const MODE: OfTuple = column("MODE", |row, _| row.mode.clone());
+    pub(super) const SESSION: OfTuple = number("SESSION", |row, _| or_none(row.session));
+    pub(super) const USER: OfTuple = column("USER", user);
+    pub(super) const AGE: OfTuple = number("AGE", |row, _| duration(row.age_ms));
+}
+
 pub(super) const TRANSFERS: &[Column<TupleRow>] = &[
-    column("CLIENT", |row, _| row.client.to_string()),
-    number("PORT", |row, _| or_any(row.client_port)),
-    from(110, column("SERVER", |row, _| row.server.to_string())),
-    number("PORT", |row, _| or_any(row.port)),
-    column("MODE", |row, _| row.mode.clone()),
-    number("SESSION", |row, _| or_none(row.session)),
-    column("USER", user),
-    number("AGE", |row, _| duration(row.age_ms)),
+    tuple::CLIENT,
+    tuple::CLIENT_PORT,
+    tuple::SERVER,
+    tuple::SERVER_PORT,
+    tuple::MODE,
+    tuple::SESSION,
+    tuple::USER,
+    tuple::AGE,
     column("LAST COMMAND", |row, sessions| {
         or_none(session(row, sessions).and_then(|it| it.last_command.as_ref()))
     }),
 ];
 
 pub(super) const TUPLES: &[Column<TupleRow>] = &[
-    column("CLIENT", |row, _| row.client.to_string()),
-    number("PORT", |row, _| or_any(row.client_port)),
-    from(110, column("SERVER", |row, _| row.server.to_string())),
-    number("PORT", |row, _| or_any(row.port)),
-    column("MODE", |row, _| row.mode.clone()),
-    number("SESSION", |row, _| or_none(row.session)),
-    column("USER", user),
-    number("AGE", |row, _| duration(row.age_ms)),
+    tuple::CLIENT,
+    tuple::CLIENT_PORT,
+    tuple::SERVER,
+    tuple::SERVER_PORT,
+    tuple::MODE,
+    tuple::SESSION,
+    tuple::USER,
+    tuple::AGE,
     number("EXPIRES IN", |row, _| {
         or_none(row.expires_in_ms.map(duration))
     }),
