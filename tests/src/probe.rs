@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use etherparse::TcpHeader;
@@ -28,6 +28,9 @@ use crate::wait::patience;
 const SENTINEL: u16 = 1;
 /// SYNs on the way at once; a queue of the kernel that overflows (1,000) would look like a drop.
 const BATCH: usize = 128;
+/// For how long the answer to the last SYN may stay away before all of a batch counts as lost on its
+/// way: a veth's ring of 256 frames overflows where other traffic fills it on a busy machine.
+const LOST_AFTER: Duration = Duration::from_secs(2);
 
 /// What came back for a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,15 @@ pub enum Answer {
     Silent,
 }
 
+/// What a scan came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// What came back from each port.
+    pub answers: BTreeMap<u16, Answer>,
+    /// SYNs that were sent to these ports: one each, and more where they were lost on their way.
+    pub syns: u64,
+}
+
 /// Sends one SYN to each port of `target` from the namespace of `from`.
 ///
 /// # Errors
@@ -50,6 +62,18 @@ pub fn scan(
     target: IpAddr,
     ports: impl IntoIterator<Item = u16> + Send,
 ) -> Result<BTreeMap<u16, Answer>> {
+    Ok(scan_and_count(from, target, ports)?.answers)
+}
+
+/// The same, and how many SYNs it took: for who compares them with what the filter counted.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_and_count(
+    from: &Host,
+    target: IpAddr,
+    ports: impl IntoIterator<Item = u16> + Send,
+) -> Result<Scan> {
     let source = match target {
         IpAddr::V4(_) => from.v4.into(),
         IpAddr::V6(_) => from.v6.into(),
@@ -124,7 +148,7 @@ impl Scanner {
             Some(ipproto::TCP),
         )
         .context("open a raw socket")?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(patience()))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(LOST_AFTER))?;
         Ok(Self {
             socket,
             source: SocketAddr::new(source, port),
@@ -132,21 +156,35 @@ impl Scanner {
         })
     }
 
-    fn scan(&self, ports: impl IntoIterator<Item = u16>) -> Result<BTreeMap<u16, Answer>> {
+    fn scan(&self, ports: impl IntoIterator<Item = u16>) -> Result<Scan> {
         let ports: Vec<u16> = ports.into_iter().collect();
-        let mut answers = BTreeMap::new();
+        let mut scan = Scan::default();
         // The first packet waits for the neighbour's hardware address; the queue for it is short.
-        self.send_syn(SENTINEL)?;
-        self.receive_until_sentinel(&mut answers)?;
+        self.batch(&[], &mut scan)?;
         for batch in ports.chunks(BATCH) {
-            for port in batch {
-                answers.insert(*port, Answer::Silent);
+            self.batch(batch, &mut scan)?;
+        }
+        Ok(scan)
+    }
+
+    /// Sends a batch until its last SYN is answered.
+    fn batch(&self, ports: &[u16], scan: &mut Scan) -> Result<()> {
+        let deadline = Instant::now() + patience();
+        while Instant::now() < deadline {
+            for port in ports {
+                scan.answers.entry(*port).or_insert(Answer::Silent);
                 self.send_syn(*port)?;
+                scan.syns += 1;
             }
             self.send_syn(SENTINEL)?;
-            self.receive_until_sentinel(&mut answers)?;
+            if self.receive_until_sentinel(&mut scan.answers)? {
+                return Ok(());
+            }
         }
-        Ok(answers)
+        bail!(
+            "{} does not answer on port {SENTINEL}, which is not protected",
+            self.target
+        )
     }
 
     fn send_syn(&self, port: u16) -> Result<()> {
@@ -168,9 +206,9 @@ impl Scanner {
         Ok(())
     }
 
-    /// Notes answers until the one of the last SYN.
-    fn receive_until_sentinel(&self, answers: &mut BTreeMap<u16, Answer>) -> Result<()> {
-        let deadline = Instant::now() + patience();
+    /// Notes answers until the one of the last SYN; whether that came.
+    fn receive_until_sentinel(&self, answers: &mut BTreeMap<u16, Answer>) -> Result<bool> {
+        let deadline = Instant::now() + LOST_AFTER;
         let mut buffer = [0; 2048];
         while Instant::now() < deadline {
             let length = match recvfrom(&self.socket, &mut buffer, RecvFlags::empty()) {
@@ -179,17 +217,14 @@ impl Scanner {
                 Err(error) => return Err(error).context("read the raw socket"),
             };
             match self.answer(&buffer[..length]) {
-                Some((SENTINEL, _)) => return Ok(()),
+                Some((SENTINEL, _)) => return Ok(true),
                 Some((port, answer)) => {
                     answers.insert(port, answer);
                 }
                 None => {}
             }
         }
-        bail!(
-            "{} does not answer on port {SENTINEL}, which is not protected",
-            self.target
-        )
+        Ok(false)
     }
 
     /// Reads a packet of the raw socket, which hands out all TCP of the namespace.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 /// How long anything on one machine may take. Generous: it is only ever reached by a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to wait: 20 s, times the environment variable `FTPFW_PATIENCE`, for machines that are slow
+/// How long to wait: 60 s, times the environment variable `FTPFW_PATIENCE`, for machines that are slow
 /// as such (a processor that is emulated).
 #[must_use]
 pub fn patience() -> Duration {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 use std::{env, fs};
@@ -62,11 +62,19 @@ impl Policy {
     }
 }
 
+/// How much is done, and what happens meanwhile.
+enum Plan<'a> {
+    /// Each session transfers that often at least, and goes on until the agent had so many faults.
+    Disturbed { transfers: u64, faults: u64 },
+    /// The sessions transfer as often as they did before.
+    Undisturbed(&'a [Vec<u64>]),
+}
+
 /// What a run came to.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
-    transfers: u64,
-    bytes: u64,
+    /// The size of each transfer of each session, bytes.
+    transfers: Vec<Vec<u64>>,
     /// As the kernel counted them.
     negotiations: BTreeMap<String, u64>,
 }
@@ -79,9 +87,13 @@ fn none_is_lost_while_the_agent_dies_and_starts() -> Result<()> {
     };
     let seed = random::seed(1)?;
     println!("FTPFW_SEED={seed} FTPFW_TRANSFERS={transfers}");
-    let undisturbed = run(seed, transfers, 0).context("without faults")?;
-    // What few transfers are too quick for is no test of anything.
-    let disturbed = run(seed, transfers, transfers / 60).context("with faults")?;
+    let plan = Plan::Disturbed {
+        transfers: transfers.div_ceil(SESSIONS),
+        faults: transfers / 60,
+    };
+    let disturbed = run(seed, &plan).context("with faults")?;
+    let plan = Plan::Undisturbed(&disturbed.transfers);
+    let undisturbed = run(seed, &plan).context("without faults")?;
     ensure!(
         undisturbed == disturbed,
         "without faults {undisturbed:?}, with faults {disturbed:?}"
@@ -89,7 +101,7 @@ fn none_is_lost_while_the_agent_dies_and_starts() -> Result<()> {
     Ok(())
 }
 
-fn run(seed: u64, transfers: u64, faults: u64) -> Result<Outcome> {
+fn run(seed: u64, plan: &Plan<'_>) -> Result<Outcome> {
     let lab = Lab::new()?;
     let mut policy = Policy::new()?;
     let mut firewall = Firewall::start(&lab.server, &policy.options()?)?;
@@ -97,17 +109,26 @@ fn run(seed: u64, transfers: u64, faults: u64) -> Result<Outcome> {
     options.passive_ports = PORTS;
     let server = FtpServer::start(&lab.server, &options)?;
     let watch = Watch::default();
-    let bytes = watch.during(&lab, || {
-        disturb((&mut firewall, &mut policy), seed, faults, || {
-            sessions(&lab, &server, &watch, seed, transfers.div_ceil(SESSIONS))
-        })
+    let begin = |number| Session::begin(&lab, &server, &watch, seed, number);
+    let transfers = watch.during(&lab, || match *plan {
+        Plan::Disturbed { transfers, faults } => {
+            disturb((&mut firewall, &mut policy), seed, faults, |enough| {
+                sessions(begin, |_, done| done < transfers || !enough())
+            })
+        }
+        Plan::Undisturbed(before) => sessions(begin, |session, done| {
+            done < before[session as usize].len() as u64
+        }),
     })?;
     firewall.wait_for_tuples("all to be gone", <[_]>::is_empty)?;
     let status: serde_json::Value = firewall.query(&["status"])?;
     ensure!(status["agent"]["disagreements"] == 0, "{status}");
     let stats = firewall.stats()?;
+    // What the stranger's SYNs do not account for are segments of the sessions. TCP sends some twice
+    // on a busy machine, and the second one finds no connection after the end.
+    let dropped = stats.drops() - stats.dropped("no-connection");
     ensure!(
-        stats.drops() == watch.knocks(),
+        0 < dropped && dropped <= watch.knocks(),
         "{} SYNs of the stranger, but {stats:?}",
         watch.knocks()
     );
@@ -117,45 +138,41 @@ fn run(seed: u64, transfers: u64, faults: u64) -> Result<Outcome> {
         ensure!(open.is_none(), "afterwards: {open:?}");
     }
     Ok(Outcome {
-        transfers: bytes.len() as u64,
-        bytes: bytes.iter().sum(),
+        transfers,
         negotiations: stats.negotiations,
     })
 }
 
-/// Does `work` while the agent has `faults` faults at least, and more for as long as it takes.
+/// Does `work` while the agent has faults. It is given what says that there were `faults` of them, or
+/// that there will be no more.
 fn disturb<T: Send>(
     (firewall, policy): (&mut Firewall, &mut Policy),
     seed: u64,
     faults: u64,
-    work: impl FnOnce() -> Result<T> + Send,
+    work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<T> + Send,
 ) -> Result<T> {
-    if faults == 0 {
-        return work();
-    }
     let over = AtomicBool::new(false);
+    let struck = AtomicU64::new(0);
+    let enough = || struck.load(Relaxed) >= faults;
     thread::scope(|scope| {
         let working = scope.spawn(|| {
-            let done = work();
+            let done = work(&enough);
             over.store(true, Relaxed);
             done
         });
         let mut random = Random::new(!seed);
-        let mut struck = 0;
-        let striking = loop {
-            if over.load(Relaxed) {
-                break Ok(());
-            }
-            if let Err(error) = strike(firewall, policy, &mut random) {
-                break Err(error);
-            }
-            struck += 1;
-        };
-        let done = working.join().expect("no panic")?;
+        let mut striking = Ok(());
+        while striking.is_ok() && !over.load(Relaxed) {
+            striking = strike(firewall, policy, &mut random);
+            struck.fetch_add(1, Relaxed);
+        }
+        println!("{} faults", struck.load(Relaxed));
+        if striking.is_err() {
+            struck.store(u64::MAX, Relaxed);
+        }
+        let done = working.join().expect("no panic");
         striking?;
-        println!("{struck} faults");
-        ensure!(struck >= faults, "too quick: {struck} faults of {faults}");
-        Ok(done)
+        done
     })
 }
 
@@ -185,35 +202,32 @@ fn pause(random: &mut Random, longest_ms: usize) {
     thread::sleep(Duration::from_millis(random.below(longest_ms) as u64));
 }
 
-/// The sizes of all transfers that took place.
-fn sessions(
-    lab: &Lab,
-    server: &FtpServer,
-    watch: &Watch,
-    seed: u64,
-    transfers: u64,
-) -> Result<Vec<u64>> {
-    let all: Vec<Vec<u64>> = thread::scope(|scope| {
+/// Plays all sessions, each for as long as `goes_on` says to its number and how often it has
+/// transferred; the sizes of its transfers, bytes.
+fn sessions<'a>(
+    begin: impl Fn(u64) -> Result<Session<'a>> + Sync,
+    goes_on: impl Fn(u64, u64) -> bool + Sync,
+) -> Result<Vec<Vec<u64>>> {
+    let play = |number| -> Result<Vec<u64>> {
+        let mut session = begin(number)?;
+        let mut sizes = Vec::new();
+        while goes_on(number, sizes.len() as u64) {
+            let size = session.transfer();
+            let which = || format!("transfer {} of session {number}", sizes.len());
+            sizes.push(size.with_context(which)?);
+        }
+        Ok(sizes)
+    };
+    thread::scope(|scope| {
+        let play = &play;
         let started: Vec<_> = (0..SESSIONS)
-            .map(|number| {
-                let random = Random::new(seed.wrapping_mul(SESSIONS) + number);
-                scope.spawn(move || {
-                    let mut session = Session::begin(lab, server, watch, random, number)?;
-                    (0..transfers)
-                        .map(|transfer| {
-                            let done = session.transfer();
-                            done.with_context(|| format!("transfer {transfer} of session {number}"))
-                        })
-                        .collect::<Result<_>>()
-                })
-            })
+            .map(|number| scope.spawn(move || play(number)))
             .collect();
         let ended = started
             .into_iter()
             .map(|session| session.join().expect("no panic"));
-        ended.collect::<Result<_>>()
-    })?;
-    Ok(all.concat())
+        ended.collect()
+    })
 }
 
 struct Session<'a> {
@@ -229,14 +243,14 @@ impl<'a> Session<'a> {
         lab: &'a Lab,
         server: &'a FtpServer,
         watch: &'a Watch,
-        random: Random,
+        seed: u64,
         number: u64,
     ) -> Result<Self> {
         Ok(Self {
             control: Control::login(&lab.client.netns, (server.address, server.port))?,
             server,
             watch,
-            random,
+            random: Random::new(seed.wrapping_mul(SESSIONS) + number),
             number,
         })
     }

@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::lab::{Family, Lab};
-use ftpfw_tests::probe::{Answer, scan};
+use ftpfw_tests::probe::{Answer, scan_and_count};
 
 /// The ports that a stranger knocks on, and how often it did so in vain.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl Watch {
         self.ports.lock().expect("no panic").remove(&port);
     }
 
-    /// SYNs that were sent, each of which was dropped.
+    /// SYNs that were sent, none of which was answered.
     pub fn knocks(&self) -> u64 {
         self.knocks.load(Relaxed)
     }
@@ -60,14 +60,14 @@ impl Watch {
         let server = lab.server.address(Family::V4);
         while !self.over.load(Relaxed) {
             let ports = self.ports.lock().expect("no panic").clone();
-            let answers = scan(&lab.stranger, server, ports).context("the stranger")?;
-            for (port, answer) in &answers {
+            let scan = scan_and_count(&lab.stranger, server, ports).context("the stranger")?;
+            for (port, answer) in &scan.answers {
                 ensure!(
                     *answer == Answer::Silent,
                     "the stranger's SYN to port {port} was answered: {answer:?}"
                 );
             }
-            self.knocks.fetch_add(answers.len() as u64, Relaxed);
+            self.knocks.fetch_add(scan.syns, Relaxed);
         }
         Ok(())
     }
