@@ -12,6 +12,7 @@ mod log;
 mod many;
 mod pins;
 mod places;
+mod session;
 mod stopped;
 mod transfers;
 mod unmounted;

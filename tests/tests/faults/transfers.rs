@@ -2,33 +2,27 @@
 //! nothing is open afterwards, and the kernel counts what it counts without faults.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
-use ftpfw_tests::client::Mode;
-use ftpfw_tests::control::{Control, Negotiated, read_all};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::probe::{Answer, scan};
 use ftpfw_tests::random::{self, Random};
-use ftpfw_tests::server::{Daemon, FtpServer, INCOMING, Options};
+use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
+use crate::session::Session;
 use crate::watch::Watch;
 
 const SESSIONS: u64 = 4;
 /// By default.
 const TRANSFERS: u64 = 120;
-const MODES: [Mode; 4] = [Mode::Pasv, Mode::Epsv, Mode::Port, Mode::Eprt];
 const PORTS: std::ops::RangeInclusive<u16> = 40_000..=40_999;
-/// More than the socket buffers hold.
-const LONGEST: usize = 4 << 20;
 /// What happens to the agent.
 const FAULTS: [Signal; 3] = [Signal::KILL, Signal::TERM, Signal::HUP];
 
@@ -109,7 +103,10 @@ fn run(seed: u64, plan: &Plan<'_>) -> Result<Outcome> {
     options.passive_ports = PORTS;
     let server = FtpServer::start(&lab.server, &options)?;
     let watch = Watch::default();
-    let begin = |number| Session::begin(&lab, &server, &watch, seed, number);
+    let begin = |number| {
+        let random = Random::new(seed.wrapping_mul(SESSIONS) + number);
+        Session::begin(&lab, &server, &watch, random, number)
+    };
     let transfers = watch.during(&lab, || match *plan {
         Plan::Disturbed { transfers, faults } => {
             disturb((&mut firewall, &mut policy), seed, faults, |enough| {
@@ -198,7 +195,7 @@ fn strike(firewall: &mut Firewall, policy: &mut Policy, random: &mut Random) -> 
 }
 
 /// Spreads what happens over time: every step of a transfer shall meet a fault now and then.
-fn pause(random: &mut Random, longest_ms: usize) {
+pub fn pause(random: &mut Random, longest_ms: usize) {
     thread::sleep(Duration::from_millis(random.below(longest_ms) as u64));
 }
 
@@ -228,97 +225,4 @@ fn sessions<'a>(
             .map(|session| session.join().expect("no panic"));
         ended.collect()
     })
-}
-
-struct Session<'a> {
-    control: Control<'a>,
-    server: &'a FtpServer,
-    watch: &'a Watch,
-    random: Random,
-    number: u64,
-}
-
-impl<'a> Session<'a> {
-    fn begin(
-        lab: &'a Lab,
-        server: &'a FtpServer,
-        watch: &'a Watch,
-        seed: u64,
-        number: u64,
-    ) -> Result<Self> {
-        Ok(Self {
-            control: Control::login(&lab.client.netns, (server.address, server.port))?,
-            server,
-            watch,
-            random: Random::new(seed.wrapping_mul(SESSIONS) + number),
-            number,
-        })
-    }
-
-    /// One transfer in a random direction and mode; its size.
-    fn transfer(&mut self) -> Result<u64> {
-        let mode = MODES[self.random.below(MODES.len())];
-        let length = self.random.below(LONGEST);
-        let bytes: Vec<u8> = (0..length / 8 + 1)
-            .flat_map(|_| self.random.number().to_ne_bytes())
-            .collect();
-        let negotiated = self.control.negotiate(mode)?;
-        let port = negotiated.port()?;
-        let armed = matches!(negotiated, Negotiated::Dial(_));
-        if armed {
-            self.watch.add(port);
-        }
-        pause(&mut self.random, 80);
-        let moved = if self.random.chance(50) {
-            self.download(&negotiated, &bytes)
-        } else {
-            self.upload(&negotiated, &bytes)
-        };
-        self.watch.remove(port);
-        moved.with_context(|| format!("{mode:?}, {} bytes", bytes.len()))?;
-        Ok(bytes.len() as u64)
-    }
-
-    fn download(&mut self, negotiated: &Negotiated, bytes: &[u8]) -> Result<()> {
-        let name = format!("file{}", self.number);
-        fs::write(self.server.root().join(&name), bytes)?;
-        let mut data = self.begin_data(negotiated, &format!("RETR {name}"))?;
-        pause(&mut self.random, 80);
-        ensure!(read_all(&mut data)? == bytes, "other bytes arrived");
-        self.complete()
-    }
-
-    fn upload(&mut self, negotiated: &Negotiated, bytes: &[u8]) -> Result<()> {
-        let name = format!("{INCOMING}/up{}-{}", self.number, self.random.number());
-        let mut data = self.begin_data(negotiated, &format!("STOR {name}"))?;
-        let (first, rest) = bytes.split_at(bytes.len() / 2);
-        data.write_all(first)?;
-        pause(&mut self.random, 80);
-        data.write_all(rest)?;
-        drop(data);
-        self.complete()?;
-        let path = self.server.root().join(name);
-        ensure!(fs::read(&path)? == bytes, "other bytes arrived");
-        Ok(fs::remove_file(path)?)
-    }
-
-    /// Sends the command and opens the data connection, whichever end dials.
-    fn begin_data(&mut self, negotiated: &Negotiated, command: &str) -> Result<TcpStream> {
-        let passive = matches!(negotiated, Negotiated::Dial(_));
-        let dialled = passive.then(|| self.control.data(negotiated)).transpose()?;
-        self.control.send(command)?;
-        let data = match dialled {
-            Some(data) => data,
-            None => self.control.data(negotiated)?,
-        };
-        let reply = self.control.reply()?;
-        ensure!(reply.code == 150, "instead of 150: {reply:?}");
-        Ok(data)
-    }
-
-    fn complete(&mut self) -> Result<()> {
-        let reply = self.control.reply()?;
-        ensure!(reply.code == 226, "instead of 226: {reply:?}");
-        Ok(())
-    }
 }
