@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{PinDir, detach};
+use ftpfw_common::abi::policy::Settings;
+
+use super::{Maps, PinDir, Wire, detach};
 
 /// Remembers what this run put into the kernel and takes it out again unless it is told to keep it.
 ///
@@ -13,16 +15,51 @@ pub struct Rollback {
     pins: PinDir,
     /// Nothing was pinned before: everything is to go.
     fresh: bool,
+    /// What was in force before, and is to be again.
+    policy: Option<Policy>,
     made: Vec<PathBuf>,
+}
+
+/// What a run writes into maps that it adopts.
+#[derive(Debug)]
+struct Policy {
+    maps: Maps,
+    settings: Settings,
+    /// By port.
+    ports: Vec<u32>,
+}
+
+impl Policy {
+    /// Of the maps under `pins`.
+    fn of(pins: &PinDir) -> anyhow::Result<Self> {
+        let maps = Maps::open(pins)?;
+        let Wire(settings) = maps.settings()?.get(&0, 0)?;
+        let ports = maps.ports()?;
+        let ports = (0..=u16::MAX).map(|port| ports.get(port).policy());
+        Ok(Self {
+            ports: ports.collect(),
+            settings,
+            maps,
+        })
+    }
+
+    fn restore(&self) -> anyhow::Result<()> {
+        self.maps.settings()?.set(0, Wire(self.settings), 0)?;
+        self.maps.ports()?.set_policy(&self.ports);
+        Ok(())
+    }
 }
 
 impl Rollback {
     /// Starts remembering; to be called after the pin directory is locked and before it is filled.
     #[must_use]
     pub fn begin(pins: &PinDir) -> Self {
+        let fresh = !pins.in_use();
         Self {
             pins: pins.clone(),
-            fresh: !pins.in_use(),
+            fresh,
+            // What cannot be read is refused before anything is written.
+            policy: (!fresh).then(|| Policy::of(pins).ok()).flatten(),
             made: Vec::new(),
         }
     }
@@ -35,6 +72,7 @@ impl Rollback {
     /// All went well: everything stays.
     pub fn keep(mut self) {
         self.fresh = false;
+        self.policy = None;
         self.made.clear();
     }
 }
@@ -45,6 +83,11 @@ impl Drop for Rollback {
             if let Err(error) = detach::remove_link(&path) {
                 tracing::error!("cannot take back {}: {error:#}", path.display());
             }
+        }
+        if let Some(policy) = &self.policy
+            && let Err(error) = policy.restore()
+        {
+            tracing::error!("cannot bring back the policy of the agent before: {error:#}");
         }
         if self.fresh
             && let Err(error) = detach::everything(&self.pins)

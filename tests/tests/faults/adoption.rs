@@ -1,6 +1,7 @@
 //! An agent after an agent: it adopts what it may, says what it changes, and refuses the rest.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
@@ -194,4 +195,44 @@ fn another_policy_is_adopted_and_said() -> Result<()> {
     firewall.crash(&[])?;
     ensure!(firewall.log().contains("another policy"));
     expect_dropped(&firewall, &lab.client, address, CLOSED, "not-armed")
+}
+
+/// Who cannot attach leaves the policy in force that he found, and no link of his.
+#[test]
+fn a_refused_agent_changes_no_policy() -> Result<()> {
+    let lab = Lab::new()?;
+    let server = lab.server.v4.into();
+    let mut firewall = Firewall::start(&lab.server, &[])?;
+    firewall.end_by(Signal::KILL)?;
+    lab.server
+        .netns
+        .ip("link add eth1 type veth peer name eth2")?;
+    let mut ip = lab.server.netns.command("ip");
+    let shown = ip.args(["-oneline", "link", "show", "eth1"]).output()?;
+    let shown = String::from_utf8(shown.stdout)?;
+    let (index, _) = shown.split_once(':').context("`INDEX: NAME…`")?;
+    // Where the last link of the second interface is to be pinned, there is something already.
+    let links = firewall.place().pins.join("links");
+    let obstacle = links.join(format!("{index}-eth1/tcx-egress"));
+    fs::create_dir_all(&obstacle)?;
+    firewall.launch(&["-i", "eth1", "--protect", "2000-3000"])?;
+    let ready = firewall.wait_for("ready");
+    // `detach` trips over it too.
+    fs::remove_dir(&obstacle)?;
+    let refusal = format!("{:#}", ready.err().context("it was not refused")?);
+    ensure!(
+        refusal.contains("cannot attach to the egress of eth1"),
+        "{refusal}"
+    );
+    let left: Vec<_> = fs::read_dir(obstacle.parent().context("a directory")?)?.collect();
+    ensure!(left.is_empty(), "of eth1 is left: {left:?}");
+    expect_dropped(&firewall, &lab.stranger, server, CLOSED, "not-armed")?;
+    let answer = probe(&lab.client, server, 1500)?;
+    ensure!(answer == Answer::Silent, "no longer protected: {answer:?}");
+
+    firewall.launch(&["-i", "eth1"])?;
+    firewall.wait_for("ready")?;
+    let log = firewall.log();
+    ensure!(!log.contains("another policy"), "it was changed:\n{log}");
+    Ok(())
 }
