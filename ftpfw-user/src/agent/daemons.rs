@@ -16,7 +16,7 @@ use ftpfw_common::{
         values::Listener,
     },
 };
-use procfs::process::Process;
+use procfs::{net::TcpNetEntry, process::Process};
 use tracing::{debug, error};
 
 use super::{
@@ -255,6 +255,29 @@ impl Daemons {
         }
     }
 
+    /// A process of no daemon that is known listens. If it holds a control connection, a super-server
+    /// handed that on, later than the session was looked at: between two programs, a process still runs
+    /// the super-server's. Whether it is so; then its listener is its client's.
+    pub fn found_late(&mut self, pid: i32) -> bool {
+        let Ok(process) = Process::new(pid) else {
+            return false;
+        };
+        if holders::is_super_server(&process) {
+            return false;
+        }
+        let held: HashSet<u64> = holders::inodes_of(&process).collect();
+        let held = |socket: &TcpNetEntry| held.contains(&socket.inode) && !holders::listens(socket);
+        let Some(socket) = holders::sockets(&self.control).find(held) else {
+            return false;
+        };
+        let session = session_of(&socket);
+        self.handed_on.insert(session.server_port, true);
+        for pid in self.add_tree(&process, session.server_port) {
+            self.admit(pid, &session);
+        }
+        true
+    }
+
     fn knows(&self, pid: i32) -> bool {
         u32::try_from(pid).is_ok_and(|process| self.processes.get(&process, 0).is_ok())
     }
@@ -354,7 +377,7 @@ impl Daemons {
 }
 
 /// The control connection that a socket is the server's end of.
-fn session_of(socket: &procfs::net::TcpNetEntry) -> SessionKey {
+fn session_of(socket: &TcpNetEntry) -> SessionKey {
     SessionKey {
         client: Address::from(socket.remote_address.ip()),
         server: Address::from(socket.local_address.ip()),

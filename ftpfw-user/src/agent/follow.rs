@@ -367,7 +367,7 @@ impl Follower {
         if self.daemons.serves(port) {
             return self.daemons.find();
         }
-        if header.detail != 0 {
+        if header.detail != 0 || self.daemons.found_late(pid) {
             let listener = ListenerKey::new(header.key.server, port);
             let sessions = &self.sessions;
             let id = |key: &SessionKey| sessions.id_of(key);

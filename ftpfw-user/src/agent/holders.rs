@@ -1,9 +1,6 @@
 //! Which processes hold which TCP sockets, by what `/proc` says.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, path::PathBuf};
 
 use procfs::{
     Current as _,
@@ -68,7 +65,7 @@ pub fn of(inodes: &HashSet<u64>) -> Vec<Process> {
         .flatten()
         .flatten()
         .filter(|process| process.pid > INIT && holds_any(process, inodes))
-        .filter(|process| !process.exe().is_ok_and(|exe| is_super_server(&exe)))
+        .filter(|process| !is_super_server(process))
         .collect()
 }
 
@@ -85,7 +82,10 @@ pub fn inodes_of(process: &Process) -> impl Iterator<Item = u64> {
     })
 }
 
-fn is_super_server(program: &Path) -> bool {
+/// Whether a process runs the program of a super-server: what it holds it will hand on.
+#[must_use]
+pub fn is_super_server(process: &Process) -> bool {
+    let program = process.exe().unwrap_or_default();
     let name = program.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| SUPER_SERVERS.contains(&name))
 }

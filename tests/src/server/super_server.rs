@@ -1,6 +1,8 @@
 //! Programs that listen on the control port for a daemon, which they start when somebody connects.
 
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -8,7 +10,8 @@ use anyhow::{Context as _, Result};
 use super::{Options, Place};
 use crate::programs;
 
-/// inetd, which starts `daemon` for each connection: a socket as its standard input.
+/// inetd, which starts `daemon` for each connection: a socket as its standard input. As with tcpd, there
+/// is a wrapper between the two, which takes its time: who holds a new connection is not the daemon yet.
 pub fn inetd(place: &Place<'_>, options: &Options, daemon: &Command) -> Result<Command> {
     let (protocol, host) = match place.address {
         IpAddr::V4(address) => ("tcp", address.to_string()),
@@ -16,10 +19,15 @@ pub fn inetd(place: &Place<'_>, options: &Options, daemon: &Command) -> Result<C
     };
     let program = daemon.get_program().to_str().context("a plain path")?;
     let arguments: Vec<&str> = daemon.get_args().filter_map(|word| word.to_str()).collect();
+    let wrapper = place.write(
+        "wrapper",
+        format!("#!/bin/sh\nsleep 0.2\nexec {program} \"$@\"\n"),
+    )?;
+    fs::set_permissions(&wrapper, Permissions::from_mode(0o755))?;
     let service = format!(
-        "{host}:{port} stream {protocol} nowait root {program} {name} {arguments}\n",
+        "{host}:{port} stream {protocol} nowait root {wrapper} wrapper {arguments}\n",
         port = options.port,
-        name = program.rsplit('/').next().unwrap_or(program),
+        wrapper = wrapper.to_str().context("a plain path")?,
         arguments = arguments.join(" "),
     );
     let mut command = Command::new(programs::find("inetd")?);
