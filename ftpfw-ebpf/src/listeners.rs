@@ -4,6 +4,8 @@
 //! A port's count of listeners goes up before an entry appears and down only where its deletion
 //! succeeded, as with tuples.
 
+use core::ptr;
+
 use aya_ebpf::bindings::BPF_NOEXIST;
 use ftpfw_common::{
     Address,
@@ -18,6 +20,7 @@ use ftpfw_common::{
 use crate::{
     atomic, count, events,
     maps::{CLAIMED, DAEMONS, ENTITLED, LISTENERS, PORTS, settings},
+    tally,
 };
 
 /// The daemon behind a control port. Who has several ports is known by one of them.
@@ -136,19 +139,21 @@ pub fn entitle(key: &SessionKey, daemon: u32, born_at: u64) {
         server: key.server,
         daemon,
     };
-    match ENTITLED.get_ptr_mut(entitled) {
-        Some(entry) => {
-            // SAFETY: `sessions` is an aligned u64 that is changed by atomics only.
-            unsafe { atomic::add(&raw mut (*entry).sessions, 1) };
+    let zero = Entitled {
+        sessions: 0,
+        since: born_at,
+    };
+    // Full: the client's passive transfers are refused, and counted at their SYN.
+    let Some(entry) = tally::entry(&ENTITLED, &entitled, &zero) else {
+        return;
+    };
+    // SAFETY: a live map value; `sessions` is an aligned u64 that is changed by atomics only, `since` one
+    // that is written whole, by whoever is the first.
+    unsafe {
+        if ptr::read_volatile(&raw const (*entry).sessions) == 0 {
+            ptr::write_volatile(&raw mut (*entry).since, born_at);
         }
-        None => {
-            let entry = Entitled {
-                sessions: 1,
-                since: born_at,
-            };
-            // Full: the client's passive transfers are refused, and counted at their SYN.
-            let _ = ENTITLED.insert(entitled, entry, 0);
-        }
+        atomic::add(&raw mut (*entry).sessions, 1);
     }
 }
 
@@ -162,10 +167,6 @@ pub fn disentitle(key: &SessionKey, daemon: u32) {
     };
     if let Some(entry) = ENTITLED.get_ptr_mut(entitled) {
         // SAFETY: as above.
-        let before = unsafe { atomic::fetch_add(&raw mut (*entry).sessions, 1u64.wrapping_neg()) };
-        if before <= 1 {
-            // Already gone is as good.
-            let _ = ENTITLED.remove(entitled);
-        }
+        unsafe { tally::take(&raw mut (*entry).sessions) };
     }
 }

@@ -27,6 +27,7 @@ mod replies;
 mod sessions;
 mod sockets;
 mod tables;
+mod tally;
 mod tuples;
 mod walk;
 

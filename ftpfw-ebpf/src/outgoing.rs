@@ -5,7 +5,7 @@ use aya_log_ebpf::debug;
 use ftpfw_common::{
     abi::{
         event::{Direction, Kind},
-        keys::{FlowKey, PairKey, SessionKey, TupleKey},
+        keys::{FlowKey, SessionKey, TupleKey},
         policy::port,
     },
     control::LOWEST_PORT,
@@ -18,8 +18,8 @@ use crate::{
     cursor::PacketCursor,
     events::{self, Detail},
     lookup,
-    maps::{self, ARMED, OPAQUE, PORTS, Record},
-    replies, tables,
+    maps::{self, ARMED, PORTS, Record},
+    replies, sessions, tables,
 };
 
 /// The FTP data port, which a server dials from (RFC 959 §3.3: the control port less one).
@@ -178,11 +178,7 @@ fn may_dial(key: &SessionKey) -> bool {
     if unsafe { ARMED.get(tuple) }.is_some_and(|tuple| tuple.until > clock::coarse()) {
         return true;
     }
-    let pair = PairKey {
-        client: key.client,
-        server: key.server,
-    };
-    key.client_port >= LOWEST_PORT && OPAQUE.get_ptr(pair).is_some()
+    key.client_port >= LOWEST_PORT && sessions::has_opaque(&key.client, &key.server)
 }
 
 /// Something that may be answered leaves.

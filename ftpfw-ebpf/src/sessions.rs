@@ -4,6 +4,7 @@ use core::ptr;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use ftpfw_common::{
+    Address,
     abi::{
         event::{Cause, Direction, Kind},
         keys::{PairKey, SessionKey, TupleKey},
@@ -22,7 +23,7 @@ use crate::{
     events::{self, Detail},
     listeners,
     maps::{self, LAST_SESSION, NEW_SESSION, OPAQUE, PORTS, SESSIONS},
-    tuples,
+    tally, tuples,
 };
 
 /// What is known of a session at its first segment.
@@ -126,13 +127,10 @@ pub fn became_opaque(session: &Session, key: &SessionKey, now: u64, direction: D
         client: key.client,
         server: key.server,
     };
-    match OPAQUE.get_ptr_mut(pair) {
-        Some(count) => {
-            // SAFETY: an aligned u64 that is changed by atomics only.
-            unsafe { atomic::add(count, 1) };
-        }
-        // Full: the client's active transfers from port 20 are refused, and counted there.
-        None => drop(OPAQUE.insert(pair, 1, 0)),
+    // Full: the client's active transfers from port 20 are refused, and counted there.
+    if let Some(count) = tally::entry(&OPAQUE, &pair, &0) {
+        // SAFETY: an aligned u64 of a live map value that is changed by atomics only.
+        unsafe { atomic::add(count, 1) };
     }
     listeners::entitle(key, session.daemon, session.born_at);
     let detail = Detail {
@@ -258,11 +256,18 @@ fn forget_opaque(key: &SessionKey, daemon: u32) {
         server: key.server,
     };
     if let Some(count) = OPAQUE.get_ptr_mut(pair) {
-        // SAFETY: an aligned u64 that is changed by atomics only.
-        let before = unsafe { atomic::fetch_add(count, 1u64.wrapping_neg()) };
-        if before <= 1 {
-            // Already gone is as good.
-            let _ = OPAQUE.remove(pair);
-        }
+        // SAFETY: as in `became_opaque`.
+        unsafe { tally::take(count) };
     }
+}
+
+/// The client has an opaque session on this server.
+#[inline(always)]
+pub fn has_opaque(client: &Address, server: &Address) -> bool {
+    let pair = PairKey {
+        client: *client,
+        server: *server,
+    };
+    // SAFETY: one word is read.
+    unsafe { OPAQUE.get(pair) }.is_some_and(|count| *count > 0)
 }

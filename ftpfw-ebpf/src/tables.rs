@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext;
 use ftpfw_common::{
     abi::{
-        keys::{FlowKey, PairKey, SessionKey, TupleKey},
+        keys::{FlowKey, SessionKey, TupleKey},
         values::{Flow, PortEntry},
     },
     filter::{self, Armed, HANDSHAKE, Socket, Tables},
@@ -15,8 +15,8 @@ use ftpfw_common::{
 use crate::{
     clock, listeners,
     lookup::{self, NO_SOCKET, TCP_LISTEN, TCP_NEW_SYN_RECV},
-    maps::{ARMED, CLAIMED, FLOW_PORTS, FLOWS, LISTENERS, OPAQUE, PORTS, settings},
-    tuples,
+    maps::{ARMED, CLAIMED, FLOW_PORTS, FLOWS, LISTENERS, PORTS, settings},
+    sessions, tuples,
 };
 
 pub struct KernelTables {
@@ -114,11 +114,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn is_entitled(&self, key: &TupleKey) -> bool {
-        let pair = PairKey {
-            client: key.client,
-            server: key.server,
-        };
-        OPAQUE.get_ptr(pair).is_some()
+        sessions::has_opaque(&key.client, &key.server)
     }
 
     #[inline(always)]

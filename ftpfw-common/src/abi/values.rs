@@ -154,7 +154,7 @@ impl Listener {
     #[must_use]
     pub fn is_for(&self, client: &Address, entitled: Option<&Entitled>) -> bool {
         let narrowed = self.client != Address::UNSPECIFIED && self.client != *client;
-        !narrowed && entitled.is_some_and(|it| it.since <= self.opened_at)
+        !narrowed && entitled.is_some_and(|it| it.sessions > 0 && it.since <= self.opened_at)
     }
 }
 
@@ -162,7 +162,7 @@ impl Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Entitled {
-    /// How many live.
+    /// How many live. At zero the entry stays for a while, and counts for nothing.
     pub sessions: u64,
     /// When the first of them was born, ns of `CLOCK_MONOTONIC`.
     pub since: u64,

@@ -39,7 +39,7 @@ use tokio::{
 };
 
 use crate::{
-    kernel::{Kernel, Maps, PinDir, clock, clock::ms_between},
+    kernel::{Kernel, Maps, PinDir, clock, clock::ms_between, leftovers::Leftovers},
     query::model::AgentRow,
     service,
 };
@@ -158,14 +158,14 @@ impl Agent {
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let tuples = shared.maps.tuples()?;
+        let swept = (shared.maps.tuples()?, Leftovers::new(&shared.maps)?);
         let interfaces = AsyncMutex::new(interfaces);
         // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
             result = self.metrics.serve(Arc::clone(&shared)) => Ok(result?),
-            () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
+            () = sweep::sweep(&shared.maps, swept, &shared.follower, &shared.journal) => Ok(()),
             result = interfaces::watch(&interfaces, &shared.journal) => result,
             () = reloader.serve(&shared, &interfaces) => Ok(()),
             () = service::watchdog() => Ok(()),

@@ -1,5 +1,5 @@
 //! Making room: tuples that expired untouched, sessions whose end was lost, data connections of
-//! daemons behind this host, whose end no socket tells.
+//! daemons behind this host, whose end no socket tells, counts that are at zero.
 
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 
@@ -17,17 +17,23 @@ use tracing::{error, warn};
 use super::{event::Event, follow::Follower, journal::Journal};
 use crate::kernel::{
     Maps, Wire, clock,
+    leftovers::Leftovers,
     tuples::{self, Tuples},
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// Ticks between two comparisons with the kernel's sessions.
+/// Ticks between two looks at all of the kernel's sessions and at their clients.
 const SESSIONS_EVERY: u32 = 10;
 /// A session this young may be in neither: its record is still in the ring buffer. ns.
 const GRACE: u64 = 5_000_000_000;
 
 /// Sweeps for ever. Verdicts never depend on it: the programs check deadlines themselves.
-pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, journal: &Journal) {
+pub async fn sweep(
+    maps: &Maps,
+    (mut tuples, mut leftovers): (Tuples, Leftovers),
+    follower: &Mutex<Follower>,
+    journal: &Journal,
+) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u32.. {
@@ -35,10 +41,13 @@ pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, 
         journal.log_limit().tick();
         collect_expired(&mut tuples, journal);
         mend_counts(&mut tuples);
-        if tick % SESSIONS_EVERY == 0
-            && let Err(error) = forget_ended(maps, follower)
-        {
-            error!("cannot read the map of sessions: {error:#}");
+        if tick % SESSIONS_EVERY == 0 {
+            if let Err(error) = forget_ended(maps, follower) {
+                error!("cannot read the map of sessions: {error:#}");
+            }
+            if let Err(error) = leftovers.collect(maps) {
+                error!("cannot collect what clients without sessions left: {error:#}");
+            }
         }
         if let Err(error) = finish_silent(maps, follower) {
             error!("cannot read the map of claimed tuples: {error:#}");

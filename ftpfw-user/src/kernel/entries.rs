@@ -2,8 +2,8 @@
 
 use ftpfw_common::abi::{
     self,
-    keys::{FlowKey, ListenerKey, SessionKey, TupleKey},
-    values::{Flow, Listener, Session, Tuple},
+    keys::{EntitledKey, FlowKey, ListenerKey, PairKey, SessionKey, TupleKey},
+    values::{Entitled, Flow, Listener, Session, Tuple},
 };
 use zerocopy::FromBytes as _;
 
@@ -50,6 +50,24 @@ impl Maps {
     /// As [`Self::armed`].
     pub fn listener_entries(&self) -> anyhow::Result<Entries<Wire<ListenerKey>, Wire<Listener>>> {
         self.entries(abi::maps::LISTENERS)
+    }
+
+    /// What is in `ENTITLED`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn entitled_entries(&self) -> anyhow::Result<Entries<Wire<EntitledKey>, Wire<Entitled>>> {
+        self.entries(abi::maps::ENTITLED)
+    }
+
+    /// What is in `OPAQUE`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::armed`].
+    pub fn opaque_entries(&self) -> anyhow::Result<Entries<Wire<PairKey>, u64>> {
+        self.entries(abi::maps::OPAQUE)
     }
 
     /// The control connections that the kernel follows, each once.

@@ -266,7 +266,7 @@ impl Maps {
         self.view(abi::maps::LISTENERS)
     }
 
-    /// `ENTITLED`: who has an opaque session on which daemon.
+    /// `ENTITLED`: how many opaque sessions a client has on which daemon.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl Maps {
         self.view(abi::maps::ENTITLED)
     }
 
-    /// `OPAQUE`: how many opaque sessions a client has.
+    /// `OPAQUE`: how many opaque sessions a client has; none is as good as no entry.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod detach;
 pub mod entries;
 pub mod ethtool;
+pub mod leftovers;
 mod link;
 pub mod lock;
 pub mod maps;

@@ -15,3 +15,4 @@ mod policies;
 mod service;
 mod super_server;
 mod table;
+mod tally;

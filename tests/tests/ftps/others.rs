@@ -33,14 +33,14 @@ pub fn expect_silence(firewall: &Firewall, from: &Host, target: IpAddr, port: u1
 }
 
 /// Firewall and scripted daemon.
-struct Scene<'a> {
-    firewall: Firewall,
-    daemon: Scripted<'a>,
+pub struct Scene<'a> {
+    pub firewall: Firewall,
+    pub daemon: Scripted<'a>,
     lab: &'a Lab,
 }
 
 impl<'a> Scene<'a> {
-    fn new(lab: &'a Lab, family: Family) -> Result<Self> {
+    pub fn new(lab: &'a Lab, family: Family) -> Result<Self> {
         let firewall = Firewall::start(&lab.server, &["--ftps", "listener"])?;
         Ok(Self {
             firewall,
@@ -50,7 +50,7 @@ impl<'a> Scene<'a> {
     }
 
     /// A session of the client that nobody can read.
-    fn opaque(&self) -> Result<Talk> {
+    pub fn opaque(&self) -> Result<Talk> {
         let mut talk = self.daemon.talk(&self.lab.client.netns)?;
         talk.play(&["S 220 ready", "C AUTH TLS", "S 234 go on"])?;
         // The beginnings of a ClientHello and a ServerHello (RFC 8446 §5.1): no more is read.
@@ -63,12 +63,12 @@ impl<'a> Scene<'a> {
         SocketAddr::new(self.daemon.address, PORT)
     }
 
-    fn closed(&self) -> Result<()> {
+    pub fn closed(&self) -> Result<()> {
         expect_silence(&self.firewall, &self.lab.client, self.daemon.address, PORT)
     }
 
     /// One connection, and no second one although the listener would take it.
-    fn open_once(&self, listener: &TcpListener) -> Result<()> {
+    pub fn open_once(&self, listener: &TcpListener) -> Result<()> {
         let _first = dial(&self.lab.client.netns, self.address())?;
         let _taken = accept(listener)?;
         self.closed()

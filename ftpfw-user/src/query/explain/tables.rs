@@ -127,7 +127,7 @@ impl Tables for PinnedTables {
             client: key.client,
             server: key.server,
         };
-        self.opaque.get(&Wire(pair), 0).is_ok()
+        self.opaque.get(&Wire(pair), 0).is_ok_and(|it| it > 0)
     }
 
     /// Nobody came.

@@ -1,0 +1,97 @@
+//! Counts of opaque sessions that have come down to zero. The programs leave them in their maps: to remove
+//! one while the next session of the client begins would take that one's count along.
+
+use std::{collections::HashSet, hash::Hash, io, mem};
+
+use ftpfw_common::abi::keys::{EntitledKey, PairKey};
+
+use super::{
+    Maps, Wire,
+    maps::{EntitledMap, OpaqueMap},
+    tuples::is_missing,
+};
+
+/// Collects them.
+#[derive(Debug)]
+pub struct Leftovers {
+    entitled: EntitledMap,
+    opaque: OpaqueMap,
+    /// At zero when they were looked at last.
+    idle: (HashSet<EntitledKey>, HashSet<PairKey>),
+}
+
+impl Leftovers {
+    /// Collects from these maps.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be opened.
+    pub fn new(maps: &Maps) -> anyhow::Result<Self> {
+        Ok(Self {
+            entitled: maps.entitled()?,
+            opaque: maps.opaque()?,
+            idle: Default::default(),
+        })
+    }
+
+    /// Removes what is at zero now and was so the last time. A client that comes back in the microseconds
+    /// between the look and the removal, after all that time, would have to log in again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the maps.
+    pub fn collect(&mut self, maps: &Maps) -> anyhow::Result<()> {
+        let entitled = maps.entitled_entries()?;
+        let entitled = entitled.map(|it| it.map(|(Wire(key), Wire(it))| (key, it.sessions)));
+        for key in stale(&mut self.idle.0, entitled)? {
+            ignore_missing(self.entitled.remove(&Wire(key)))?;
+        }
+        let opaque = maps.opaque_entries()?;
+        let opaque = opaque.map(|it| it.map(|(Wire(key), count)| (key, count)));
+        for key in stale(&mut self.idle.1, opaque)? {
+            ignore_missing(self.opaque.remove(&Wire(key)))?;
+        }
+        Ok(())
+    }
+}
+
+fn ignore_missing(removed: Result<(), aya::maps::MapError>) -> anyhow::Result<()> {
+    match removed {
+        Err(error) if !is_missing(&error) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The keys that are at zero and were so before; `before` becomes all others that are at zero.
+fn stale<K: Copy + Eq + Hash>(
+    before: &mut HashSet<K>,
+    counts: impl Iterator<Item = io::Result<(K, u64)>>,
+) -> io::Result<Vec<K>> {
+    let (idle, mut stale) = (mem::take(before), Vec::new());
+    for entry in counts {
+        match entry? {
+            (key, 0) if idle.contains(&key) => stale.push(key),
+            (key, 0) => drop(before.insert(key)),
+            _ => {}
+        }
+    }
+    Ok(stale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_zero_twice_in_a_row_is_stale() {
+        let mut before = HashSet::new();
+        let mut look = |counts: &[(u32, u64)]| {
+            stale(&mut before, counts.iter().copied().map(Ok)).expect("no error")
+        };
+        assert_eq!(look(&[(1, 0), (2, 3), (3, 0)]), []);
+        assert_eq!(look(&[(1, 0), (2, 0), (3, 1)]), [1]);
+        assert_eq!(look(&[(3, 0)]), [], "key 2 is gone, key 3 was in use");
+        assert_eq!(look(&[(3, 0)]), [3]);
+        assert_eq!(look(&[(3, 0)]), [], "it begins anew");
+    }
+}
