@@ -5,6 +5,9 @@
 //!   client eth0 ──┼── br0 (switch)
 //! stranger eth0 ──┘
 //! ```
+//!
+//! Their NICs are veths, or those that [`nics`] names: then a hub outside is between them, and the
+//! switch is connected to nothing.
 
 use std::fs::{self, File, TryLockError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,6 +16,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::netns::Netns;
+use crate::nics;
 
 /// Which Internet Protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,8 +111,6 @@ fn plug_in(switch: &Netns, number: u16, role: &str, last: u8) -> Result<Host> {
     let [high, low] = number.to_be_bytes();
     let v4 = Ipv4Addr::new(10, 64 + high, low, last);
     let v6 = Ipv6Addr::new(0xfd77, high.into(), low.into(), 0, 0, 0, 0, last.into());
-    let mac = [0x02, 0x77, high, low, 0, last];
-    let mac_text = mac.map(|byte| format!("{byte:02x}")).join(":");
 
     let netns = Netns::new(&format!("{number}-{role}"))?;
     // Duplicate address detection would make the link-local address unusable for a second.
@@ -116,12 +118,14 @@ fn plug_in(switch: &Netns, number: u16, role: &str, last: u8) -> Result<Host> {
     netns.sysctl("ipv6/conf/default/router_solicitations", "0")?;
     // BBR paces by round-trip times that mean nothing on a veth: transfers would stall.
     netns.sysctl("ipv4/tcp_congestion_control", "reno")?;
-    switch.ip(&format!(
-        "link add {role} type veth peer name eth0 address {mac_text} netns {}\n\
-         link set {role} master br0\n\
-         link set {role} up",
-        netns.name()
-    ))?;
+    let mac = match nics::move_into(&netns, last)? {
+        Some(mac) => mac,
+        None => {
+            let mac = [0x02, 0x77, high, low, 0, last];
+            veth(switch, &netns, role, mac)?;
+            mac
+        }
+    };
     netns.ip(&format!(
         "addr add {v4}/24 dev eth0\n\
          addr add {v6}/64 dev eth0 nodad\n\
@@ -129,6 +133,17 @@ fn plug_in(switch: &Netns, number: u16, role: &str, last: u8) -> Result<Host> {
     ))?;
     netns.wait_for_address(v6.into())?;
     Ok(Host { netns, v4, v6, mac })
+}
+
+/// Connects a namespace to the switch; its end is `eth0`.
+fn veth(switch: &Netns, netns: &Netns, role: &str, mac: [u8; 6]) -> Result<()> {
+    let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+    switch.ip(&format!(
+        "link add {role} type veth peer name eth0 address {mac} netns {}\n\
+         link set {role} master br0\n\
+         link set {role} up",
+        netns.name()
+    ))
 }
 
 /// A number that no living laboratory has. The kernel gives the lock back when its holder dies.
