@@ -12,6 +12,7 @@ mod qemu;
 mod report;
 mod sources;
 mod suites;
+mod topology;
 mod vmlinux;
 
 use std::env::consts::ARCH;
@@ -28,6 +29,7 @@ use kernel::{Kernel, Line};
 use qemu::{Accelerator, Machine};
 use report::Run;
 use suites::{Built, Suite};
+use topology::{Nic, Topology};
 
 pub use qemu::PROGRAM as QEMU;
 
@@ -37,6 +39,12 @@ pub struct Vm {
     /// The newest of Debian's kernels of that line; may be given several times
     #[arg(long = "kernel", value_enum, value_name = "LINE", default_values = ["6.1", "6.12"])]
     kernels: Vec<Line>,
+    /// What joins the hosts of the tests
+    #[arg(long, value_enum, default_value_t = Topology::Veth)]
+    topology: Topology,
+    /// The NICs of the topology `hub`
+    #[arg(long, value_enum, default_value_t = Nic::Virtio)]
+    nic: Nic,
     /// Time for each kernel
     #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     timeout: u64,
@@ -105,6 +113,13 @@ struct Scene<'a> {
     runs: &'a Path,
 }
 
+impl Vm {
+    /// The NICs that a machine has.
+    fn nics(&self) -> Option<Nic> {
+        (self.topology == Topology::Hub).then_some(self.nic)
+    }
+}
+
 impl Scene<'_> {
     fn play(&self, vm: &Vm, kernel: Kernel) -> Result<Run> {
         let results = self.runs.join(kernel.line.name());
@@ -113,8 +128,10 @@ impl Scene<'_> {
         }
         fs::create_dir_all(&results).with_context(|| format!("make {}", results.display()))?;
         let accelerator = Accelerator::find();
-        let (suites, filters) = choose(kernel.line, &vm.filters);
-        let plan = suites::plan(&kernel, &suites, self.built, filters, accelerator)?;
+        let nics = vm.nics();
+        let (suites, filters) = choose(suites::of(kernel.line, nics), &vm.filters);
+        let machine = (accelerator, nics);
+        let plan = suites::plan(&kernel, &suites, self.built, filters, machine)?;
         let initramfs = results.join("initramfs");
         initramfs::write(&kernel, self.init, &plan, &initramfs)?;
         println!(
@@ -128,6 +145,7 @@ impl Scene<'_> {
             modules: &kernel.modules,
             results: &results,
             accelerator,
+            nics,
         };
         let begin = Instant::now();
         let ending = qemu::run(&machine, Duration::from_secs(vm.timeout))?;
@@ -148,8 +166,7 @@ impl Scene<'_> {
 }
 
 /// The suites that are named by the filters, and the filters for their tests.
-fn choose(line: Line, filters: &[String]) -> (Vec<Suite>, &[String]) {
-    let all = suites::of(line);
+fn choose<'a>(all: &[Suite], filters: &'a [String]) -> (Vec<Suite>, &'a [String]) {
     let is_named = |suite: &&Suite| filters.iter().any(|filter| filter == suite.name);
     let named: Vec<Suite> = all.iter().filter(is_named).copied().collect();
     if named.is_empty() {

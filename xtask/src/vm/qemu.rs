@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use ftpfw_tests::programs;
 
+use super::topology::{self, Nic};
+
 /// The program.
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -81,6 +83,8 @@ pub struct Machine<'a> {
     pub results: &'a Path,
     /// What runs it.
     pub accelerator: Accelerator,
+    /// NICs on a hub, if it has any.
+    pub nics: Option<Nic>,
 }
 
 /// How a machine ended.
@@ -167,6 +171,7 @@ fn command(machine: &Machine<'_>) -> Result<Command> {
     share(&mut command, Path::new("/"), "hostroot", false)?;
     share(&mut command, machine.modules, "modules", false)?;
     share(&mut command, machine.results, "results", true)?;
+    command.args(machine.nics.map(topology::hub).unwrap_or_default());
     command.arg("-kernel").arg(machine.vmlinux);
     command.arg("-initrd").arg(machine.initramfs);
     command.args(["-append", APPEND]);

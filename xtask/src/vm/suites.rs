@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::kernel::{Kernel, Line};
 use super::qemu::Accelerator;
+use super::topology::{self, Nic};
 use crate::test::{Profile, programs};
 use crate::workspace::{self, HOST};
 
@@ -62,11 +63,20 @@ const FULL: [Suite; 16] = [
     all_of("interfaces"),
 ];
 
-/// What runs on a kernel.
-pub const fn of(line: Line) -> &'static [Suite] {
-    match line {
-        Line::V6_12 => &FULL,
-        Line::V5_10 | Line::V6_1 | Line::Latest => &SMOKE,
+/// What needs no more than three hosts that reach each other: it runs over NICs on a hub.
+const HUB: [Suite; 4] = [
+    all_of("driver"),
+    all_of("one_port"),
+    all_of("namespaces"),
+    some_of("transfers", &["vsftpd_curl"]),
+];
+
+/// What runs on a kernel, in a machine with these NICs.
+pub const fn of(line: Line, nics: Option<Nic>) -> &'static [Suite] {
+    match (nics, line) {
+        (Some(_), _) => &HUB,
+        (None, Line::V6_12) => &FULL,
+        (None, Line::V5_10 | Line::V6_1 | Line::Latest) => &SMOKE,
     }
 }
 
@@ -119,7 +129,7 @@ pub fn build() -> Result<Vec<Built>> {
 
 /// Modules that tests need and nothing loads by itself: the kernel asks for many by names that no
 /// alias has. `crc32c_generic` is nf_tables', which does not say so.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 11] = [
     "veth",
     "bridge",
     "8021q",
@@ -131,7 +141,6 @@ const MODULES: [&str; 12] = [
     "nft_ct",
     "nf_conntrack_ftp",
     "nf_nat_ftp",
-    "virtio_net",
 ];
 
 /// The plan for process 1 of a machine; see `tests/vm-init/src/plan.rs`.
@@ -143,7 +152,7 @@ pub fn plan(
     suites: &[Suite],
     built: &[Built],
     filters: &[String],
-    accelerator: Accelerator,
+    (accelerator, nics): (Accelerator, Option<Nic>),
 ) -> Result<String> {
     let mut lines = vec![
         vec!["version".to_owned(), kernel.version.clone()],
@@ -152,8 +161,10 @@ pub fn plan(
             text(workspace::root().join("tests"))?,
         ],
     ];
-    lines.extend(MODULES.map(|name| vec!["module".to_owned(), name.to_owned()]));
-    for (name, value) in environment(accelerator)? {
+    let drivers = nics.map(Nic::driver);
+    let modules = MODULES.into_iter().chain(drivers);
+    lines.extend(modules.map(|name| vec!["module".to_owned(), name.to_owned()]));
+    for (name, value) in environment(accelerator, nics)? {
         lines.push(vec!["set".to_owned(), name.to_owned(), value]);
     }
     for suite in suites {
@@ -182,7 +193,7 @@ fn suite_line(suite: &Suite, built: &[Built], filters: &[String]) -> Result<Vec<
 }
 
 /// What the laboratory and its programs read.
-fn environment(accelerator: Accelerator) -> Result<Vec<(&'static str, String)>> {
+fn environment(accelerator: Accelerator, nics: Option<Nic>) -> Result<Vec<(&'static str, String)>> {
     let mut environment = vec![
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", "/root".to_owned()),
@@ -192,6 +203,11 @@ fn environment(accelerator: Accelerator) -> Result<Vec<(&'static str, String)>> 
     if accelerator == Accelerator::Tcg {
         // One in 25: a second of the processor's is half a minute here.
         environment.push(("FTPFW_RANDOM", "2000".to_owned()));
+    }
+    if let Some(nic) = nics {
+        environment.push((ftpfw_tests::nics::VARIABLE, topology::ADDRESSES.join(",")));
+        environment.push(("FTPFW_DRIVER", nic.driver().to_owned()));
+        environment.push(("FTPFW_MODE", "auto".to_owned()));
     }
     for (name, path) in programs(Profile::Release) {
         environment.push((name, text(path)?));
