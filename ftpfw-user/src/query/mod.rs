@@ -17,6 +17,7 @@ mod row;
 mod stats;
 mod status;
 mod table;
+pub mod transfers;
 pub mod units;
 
 use std::io::Write as _;
