@@ -81,6 +81,7 @@ impl Socket {
             .route("/stats", get(stats))
             .route("/tuples", get(tuples))
             .route("/sessions", get(sessions))
+            .route("/transfers", get(transfers))
             .route("/events", get(events))
             .route("/metrics", get(metrics::metrics))
             .route("/manual", post(notice::manual))
@@ -146,6 +147,11 @@ async fn tuples(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn sessions(State(shared): State<Arc<Shared>>) -> Response {
     answer(Ok(super::lock(&shared.follower).rows(clock::now())))
+}
+
+async fn transfers(State(shared): State<Arc<Shared>>) -> Response {
+    let running = super::lock(&shared.follower).running();
+    answer(query::transfers::transfers(&shared.maps, &running).await)
 }
 
 /// Which events, and how long to wait for the first if there is none.

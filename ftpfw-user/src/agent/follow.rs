@@ -1,6 +1,9 @@
 //! From records to sessions, tuples and events.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use aya::maps::MapError;
 use ftpfw_common::{
@@ -24,7 +27,7 @@ use super::{
     opener::Opener,
     sessions::{Session, Sessions},
     stream::Record,
-    transfer::{Open, Transfer},
+    transfer::{Open, Running, Transfer},
 };
 use crate::{
     kernel::{clock::ms_between, tuples::Tuples},
@@ -113,6 +116,16 @@ impl Follower {
         self.sessions.rows(now)
     }
 
+    /// Data connections that go on, by their ends.
+    #[must_use]
+    pub fn running(&self) -> HashMap<SessionKey, Running> {
+        let known = self.sessions.iter();
+        let known = known.flat_map(|session| session.data.running(session.user.as_ref()));
+        let orphans = self.orphans.iter();
+        let orphans = orphans.filter_map(|(_, user, open)| open.running(user.as_ref()));
+        known.chain(orphans).collect()
+    }
+
     /// How often kernel and agent concluded differently.
     #[must_use]
     pub const fn disagreements(&self) -> u64 {
@@ -153,7 +166,7 @@ impl Follower {
         match kind {
             Kind::Opened => self.opened(header, lost),
             Kind::Payload => self.payload(record),
-            Kind::Gap => self.tell(header, Happening::Gap),
+            Kind::Gap => self.gap(header),
             Kind::Armed => {
                 let by = Negotiation::from_u32(header.number);
                 self.tell(header, Happening::Armed { mode, port, by });
@@ -228,6 +241,13 @@ impl Follower {
             }
         }
         self.transferred(id, header.at);
+    }
+
+    fn gap(&mut self, header: &EventHeader) {
+        if let Some(session) = self.sessions.of(header) {
+            session.data.doubt();
+        }
+        self.tell(header, Happening::Gap);
     }
 
     /// With `--opener agent` the kernel concludes nothing.
@@ -326,7 +346,7 @@ impl Follower {
             self.begun.push(header.key);
         }
         if let Some(session) = self.sessions.of(header) {
-            session.engine().set_opaque(opaque);
+            session.set_opaque(opaque);
         }
         let what = if opaque {
             Happening::Opaque

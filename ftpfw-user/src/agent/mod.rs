@@ -54,6 +54,7 @@ use log_limit::LogLimit;
 use opener::Opener;
 use reload::Reloader;
 use stream::EventStream;
+pub use transfer::{Direction, Running};
 use transfer_log::TransferLog;
 
 /// What the agent's tasks share.

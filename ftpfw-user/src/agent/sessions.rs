@@ -106,15 +106,18 @@ impl Session {
         self.engine.state()
     }
 
-    /// The engine, to tell it what the kernel found out.
-    pub const fn engine(&mut self) -> &mut Dialogue {
-        &mut self.engine
+    /// The kernel found that its bytes are encrypted from here on, or no more (CCC). What data connections
+    /// carry may stay so: the length of a file is none of theirs any more.
+    pub fn set_opaque(&mut self, opaque: bool) {
+        self.engine.set_opaque(opaque);
+        self.data.doubt();
     }
 
     /// Events were lost: what comes may begin anywhere, and cannot be compared any more.
     pub fn doubt(&mut self) {
         self.engine.doubt();
         self.agreement.doubt();
+        self.data.doubt();
     }
 
     /// Whether bytes of the client's that came a second time are others than the first time.
@@ -127,6 +130,7 @@ impl Session {
     /// As [`Dialogue::rewind`].
     pub fn rewind(&mut self, next: Sequence) -> Option<Rewound> {
         self.lines[Direction::Client as usize].restart();
+        self.data.doubt();
         self.engine.rewind(next)
     }
 
@@ -165,13 +169,14 @@ impl Session {
             from = *at;
             self.note(direction, *conclusion);
         }
-        if !self.state().has(State::OPAQUE) {
-            self.read(
+        match self.state().has(State::OPAQUE) {
+            true => self.data.doubt(),
+            false => self.read(
                 direction,
                 sequence,
                 &record.payload,
                 from..record.payload.len(),
-            );
+            ),
         }
         concluded
             .into_iter()
@@ -299,6 +304,11 @@ impl Sessions {
     }
 
     /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.by_id.values()
+    }
+
+    /// All of them, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
         self.by_id.values_mut()
     }

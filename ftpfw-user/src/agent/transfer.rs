@@ -4,12 +4,16 @@
 //! reply that concludes it may come in any order too. A record is made when both are known, or when no more
 //! will be.
 
+mod command;
+mod length;
+
 use std::collections::VecDeque;
 
 use ftpfw_common::abi::{event::Bytes, keys::SessionKey, values::Mode};
 
-use super::text;
 use crate::{kernel::clock::ms_between, query::journal::TransferRow};
+use command::Command;
+use length::Lengths;
 
 /// Transfers of a session that are not concluded at most; the oldest is concluded as it is then.
 const OPEN: usize = 16;
@@ -30,6 +34,26 @@ impl Direction {
         match self {
             Self::Upload => "upload",
             Self::Download => "download",
+        }
+    }
+
+    /// That of the command, or else whichever way more bytes went.
+    #[must_use]
+    pub const fn of(command: Option<Self>, counted: Option<Bytes>) -> Option<Self> {
+        match (command, counted) {
+            (Some(direction), _) => Some(direction),
+            (None, Some(it)) if it.received > it.acknowledged => Some(Self::Upload),
+            (None, Some(_)) => Some(Self::Download),
+            (None, None) => None,
+        }
+    }
+
+    /// How many bytes went that way.
+    #[must_use]
+    pub const fn bytes(self, counted: Bytes) -> u64 {
+        match self {
+            Self::Upload => counted.received,
+            Self::Download => counted.acknowledged,
         }
     }
 }
@@ -117,52 +141,19 @@ impl Transfer {
     }
 }
 
-/// Commands that use a data connection (RFC 959 §4.1.3, RFC 3659 §7).
-const COMMANDS: [(&str, Direction); 7] = [
-    ("RETR", Direction::Download),
-    ("STOR", Direction::Upload),
-    ("STOU", Direction::Upload),
-    ("APPE", Direction::Upload),
-    ("LIST", Direction::Download),
-    ("NLST", Direction::Download),
-    ("MLSD", Direction::Download),
-];
-
-#[derive(Clone, Debug)]
-struct Command {
-    verb: &'static str,
-    direction: Direction,
-    path: Option<String>,
-    /// 1xx has been said: what concludes is of this command, and of none before it.
-    begun: bool,
-    reply: Option<u16>,
-}
-
-impl Command {
-    fn read(line: &[u8]) -> Option<Self> {
-        let line = line.trim_ascii();
-        let verb = line.split(|byte| *byte == b' ').next()?;
-        let known = |known: &&(&str, Direction)| verb.eq_ignore_ascii_case(known.0.as_bytes());
-        let (known, direction) = *COMMANDS.iter().find(known)?;
-        let path = text::printable(line[verb.len()..].trim_ascii_start());
-        Some(Self {
-            verb: known,
-            direction,
-            path: (!path.is_empty()).then_some(path),
-            begun: false,
-            reply: None,
-        })
-    }
-
-    /// Takes a reply: 1xx begins, and what is behind it concludes; without it only a refusal does.
-    const fn hear(&mut self, code: u16) {
-        match code {
-            100..=199 => self.begun = true,
-            200..=399 if !self.begun => {}
-            200..=599 if self.reply.is_none() => self.reply = Some(code),
-            _ => {}
-        }
-    }
+/// What is known of a data connection that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Who is logged in; escaped.
+    pub user: Option<String>,
+    /// As in [`Transfer`].
+    pub command: Option<&'static str>,
+    /// As in [`Transfer`].
+    pub path: Option<String>,
+    /// Of the command.
+    pub direction: Option<Direction>,
+    /// How many bytes it will have, if the server has said so.
+    pub length: Option<u64>,
 }
 
 /// A data connection that is not concluded.
@@ -206,24 +197,27 @@ impl Open {
         self.command.as_ref()?.reply
     }
 
+    /// Its two ends, and what is known of it, if it goes on.
+    pub(super) fn running(&self, user: Option<&String>) -> Option<(SessionKey, Running)> {
+        let command = self.command.as_ref();
+        let running = || Running {
+            user: user.cloned(),
+            command: command.map(|it| it.verb),
+            path: command.and_then(|it| it.path.clone()),
+            direction: command.map(|it| it.direction),
+            length: command.and_then(|it| it.length),
+        };
+        (!self.is_over()).then(|| (self.connection, running()))
+    }
+
     /// What has become of it.
     pub(super) fn conclude(self, user: Option<String>) -> Transfer {
         let reply = self.reply();
         let (at, counted) = self.ended.unzip();
         let counted = counted.flatten();
         let command = self.command;
-        let direction = match (&command, counted) {
-            (Some(command), _) => Some(command.direction),
-            (None, Some(it)) if it.received > it.acknowledged => Some(Direction::Upload),
-            (None, Some(_)) => Some(Direction::Download),
-            (None, None) => None,
-        };
-        let bytes = counted
-            .zip(direction)
-            .map(|(it, direction)| match direction {
-                Direction::Upload => it.received,
-                Direction::Download => it.acknowledged,
-            });
+        let direction = command.as_ref().map(|it| it.direction);
+        let direction = Direction::of(direction, counted);
         Transfer {
             connection: self.connection,
             mode: self.mode,
@@ -231,7 +225,9 @@ impl Open {
             command: command.as_ref().map(|it| it.verb),
             path: command.and_then(|it| it.path),
             direction,
-            bytes,
+            bytes: direction
+                .zip(counted)
+                .map(|(it, counted)| it.bytes(counted)),
             duration_ms: self.since.zip(at).map(|(since, at)| ms_between(since, at)),
             ending: reply.map_or(Ending::Unknown, Ending::of),
             reply,
@@ -245,11 +241,13 @@ pub(super) struct Transfers {
     /// A command whose connection has not been made.
     waiting: Option<Command>,
     open: VecDeque<Open>,
+    lengths: Lengths,
 }
 
 impl Transfers {
     /// A line of the client's: the command of the connection that has none, or of the next one.
     pub(super) fn command(&mut self, line: &[u8]) {
+        self.lengths.command(line);
         let Some(command) = Command::read(line) else {
             return;
         };
@@ -264,12 +262,31 @@ impl Transfers {
 
     /// A line of the server's.
     pub(super) fn reply(&mut self, line: &[u8]) {
-        let Some(code) = final_code(line) else { return };
+        let Some(code) = self.lengths.reply(line) else {
+            return;
+        };
         let commands = self.open.iter_mut().filter_map(|it| it.command.as_mut());
         let mut commands = commands.chain(self.waiting.as_mut());
         if let Some(command) = commands.find(|it| it.reply.is_none()) {
             command.hear(code);
+            if code < 200 {
+                let path = command.file();
+                command.length = path.and_then(|path| self.lengths.of(path, line));
+            }
         }
+    }
+
+    /// Lines were lost, or can be read no more: no length is known from here on.
+    pub(super) fn doubt(&mut self) {
+        self.lengths.give_up();
+    }
+
+    /// Those that go on.
+    pub(super) fn running(
+        &self,
+        user: Option<&String>,
+    ) -> impl Iterator<Item = (SessionKey, Running)> {
+        self.open.iter().filter_map(move |open| open.running(user))
     }
 
     /// A data connection is made.
@@ -322,139 +339,5 @@ impl Transfers {
     }
 }
 
-/// The code of a line that is a whole reply, or the last of one (RFC 959 §4.2).
-fn final_code(line: &[u8]) -> Option<u16> {
-    let (code, rest) = line.split_at_checked(3)?;
-    if !code.iter().all(u8::is_ascii_digit) || !matches!(rest.first(), None | Some(b' ')) {
-        return None;
-    }
-    std::str::from_utf8(code).ok()?.parse().ok()
-}
-
 #[cfg(test)]
-mod tests {
-    use ftpfw_common::Address;
-
-    use super::*;
-
-    fn connection(port: u16) -> SessionKey {
-        SessionKey {
-            client: Address::v4([10, 0, 0, 2]),
-            server: Address::v4([10, 0, 0, 1]),
-            client_port: port,
-            server_port: 50_001,
-        }
-    }
-
-    const COUNTED: Option<Bytes> = Some(Bytes {
-        received: 7,
-        acknowledged: 3000,
-    });
-
-    /// Steps: `+` a connection is made, `-` it ends, a command, a reply; what is concluded after them.
-    fn play(steps: &[&str]) -> Vec<Transfer> {
-        let mut transfers = Transfers::default();
-        let mut concluded = Vec::new();
-        let mut port = 40_000;
-        for step in steps {
-            match *step {
-                "+" => {
-                    port += 1;
-                    transfers.claimed(connection(port), Mode::Passive, 1_000_000_000);
-                }
-                "-" => assert!(transfers.finished(&connection(port), 3_000_000_000, COUNTED)),
-                reply if reply.as_bytes()[0].is_ascii_digit() => transfers.reply(reply.as_bytes()),
-                command => transfers.command(command.as_bytes()),
-            }
-            concluded.extend(transfers.concluded(false));
-        }
-        concluded.into_iter().map(|it| it.conclude(None)).collect()
-    }
-
-    #[test]
-    fn a_transfer_is_known_in_whatever_order_it_is_told() {
-        for steps in [
-            &["+", "RETR a b.txt", "150 ok", "-", "226 done"][..],
-            &["+", "RETR a b.txt", "150 ok", "226 done", "-"],
-            &["RETR a b.txt", "150 ok", "+", "-", "226 done"],
-            &[
-                "RETR a b.txt",
-                "+",
-                "150-more",
-                "150 ok",
-                "226-a",
-                "-",
-                "226 done",
-            ],
-            &[
-                "200 before",
-                "+",
-                "retr a b.txt",
-                "200 late",
-                "150 ok",
-                "-",
-                "226 done",
-            ],
-        ] {
-            let done = play(steps);
-            assert_eq!(done.len(), 1, "{steps:?}: {done:?}");
-            let it = &done[0];
-            assert_eq!(
-                (it.command, it.path.as_deref()),
-                (Some("RETR"), Some("a b.txt"))
-            );
-            assert_eq!(
-                (it.ending, it.reply),
-                (Ending::Complete, Some(226)),
-                "{steps:?}"
-            );
-            assert_eq!((it.bytes, it.duration_ms), (Some(3000), Some(2000)));
-            assert_eq!(it.rate(), Some(1500));
-        }
-    }
-
-    #[test]
-    fn uploads_aborts_and_failures_are_told_apart() {
-        let upload = &play(&["+", "STOR x", "150 ok", "-", "226 done"])[0];
-        assert_eq!(
-            (upload.direction, upload.bytes),
-            (Some(Direction::Upload), Some(7))
-        );
-        let aborted = &play(&["+", "RETR x", "150 ok", "-", "426 aborted", "226 ok"])[0];
-        assert_eq!(
-            (aborted.ending, aborted.reply),
-            (Ending::Aborted, Some(426))
-        );
-        let failed = &play(&["+", "RETR x", "550 no such file", "-"])[0];
-        assert_eq!(failed.ending, Ending::Failed);
-        let list = &play(&["+", "LIST", "150 ok", "-", "226 done"])[0];
-        assert_eq!((list.command, list.path.as_deref()), (Some("LIST"), None));
-    }
-
-    #[test]
-    fn nothing_is_concluded_too_early_or_taken_from_another() {
-        assert_eq!(play(&["+", "RETR x", "150 ok", "226 done"]), []);
-        assert_eq!(play(&["+", "RETR x", "150 ok", "-"]), []);
-        // The second one's command is not the first one's, which was never answered.
-        let done = play(&[
-            "+", "RETR a", "150 ok", "-", "RETR b", "+", "150 ok", "-", "226 b",
-        ]);
-        let told: Vec<_> = done
-            .iter()
-            .map(|it| (it.path.as_deref(), it.reply))
-            .collect();
-        assert_eq!(told[0].0, Some("a"));
-        // A command that no connection came of is none of the next one's.
-        let done = play(&["RETR gone", "550 no", "+", "RETR b", "150 ok", "-", "226 b"]);
-        assert_eq!(done[0].path.as_deref(), Some("b"));
-    }
-
-    #[test]
-    fn paths_are_escaped_and_other_commands_are_none() {
-        let command = Command::read(b"STOR a\x1b[2J\xff").unwrap();
-        assert_eq!(command.path.as_deref(), Some("a\\u{1b}[2J\u{fffd}"));
-        for line in [&b"PASS secret"[..], b"RETRY x", b"", b"SITE RETR x"] {
-            assert!(Command::read(line).is_none(), "{line:?}");
-        }
-    }
-}
+mod tests;

@@ -35,6 +35,8 @@ pub enum Listing {
     Tuples,
     /// Control connections.
     Sessions,
+    /// Data connections that are established: what they are for, how much, how fast.
+    Transfers,
     /// Connections and datagrams that no socket of this host answers for: containers', and UDP.
     Flows,
     /// Where FTP daemons listen for clients with encrypted sessions.

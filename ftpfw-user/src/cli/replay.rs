@@ -4,6 +4,8 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::Args;
 
+use crate::config::ImplicitTls;
+
 /// `ftpfw replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -17,10 +19,10 @@ pub struct ReplayArgs {
     /// Port of FTP control connections; may be given several times.
     #[arg(long = "control-port", value_name = "PORT", default_value = "21", value_parser = clap::value_parser!(u16).range(1..))]
     pub control_ports: Vec<u16>,
-    /// Port of control connections that are TLS from the first byte; may be given several times
-    /// [default: 990].
-    #[arg(long = "implicit-tls-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub implicit_tls_ports: Vec<u16>,
+    /// Port of control connections that are TLS from the first byte; may be given several times;
+    /// none: there is none [default: 990].
+    #[arg(long = "implicit-tls-port", value_name = "PORT|none")]
+    pub implicit_tls_ports: Vec<ImplicitTls>,
     /// JSON instead of tables.
     #[arg(long)]
     pub json: bool,

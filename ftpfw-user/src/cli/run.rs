@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::LimitArgs;
-use crate::config::{InterfaceArg, OpenPort, PassivePorts, PortRange};
+use crate::config::{ImplicitTls, InterfaceArg, OpenPort, PassivePorts, PortRange};
 
 /// `ftpfw run`. What is not given here is looked up in the configuration file, and else has the default
 /// that [`crate::config`] gives it; of a list, the flags take the place of the file's.
@@ -18,10 +18,10 @@ pub struct RunArgs {
     /// Port of FTP control connections; may be given several times [default: 21].
     #[arg(long = "control-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub control_ports: Vec<u16>,
-    /// Port of control connections that are TLS from the first byte; may be given several times
-    /// [default: 990].
-    #[arg(long = "implicit-tls-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub implicit_tls_ports: Vec<u16>,
+    /// Port of control connections that are TLS from the first byte; may be given several times;
+    /// none: there is none [default: 990].
+    #[arg(long = "implicit-tls-port", value_name = "PORT|none")]
+    pub implicit_tls_ports: Vec<ImplicitTls>,
     /// Ports that are closed unless allowed; several with commas, or by giving it several times
     /// [default: 1024-65535].
     #[arg(long = "protect", value_name = "LO-HI", value_delimiter = ',')]

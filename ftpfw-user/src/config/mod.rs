@@ -18,7 +18,7 @@ pub use changes::{Differences, Value};
 pub use interface::{Interface, InterfaceArg, InterfaceError, WantedInterface, find_all};
 pub use limits::Limits;
 pub use passive::{PassivePorts, of_daemon as passive_range_of};
-pub use ports::{OpenPort, PortPolicy, PortRange, Transport};
+pub use ports::{ImplicitTls, OpenPort, PortPolicy, PortRange, Transport};
 
 use crate::cli::ModeArg;
 

@@ -100,6 +100,28 @@ impl fmt::Display for OpenPort {
     }
 }
 
+/// A port of implicit FTPS on the command line, or that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImplicitTls {
+    /// `none`.
+    None,
+    /// One of them.
+    Port(u16),
+}
+
+impl FromStr for ImplicitTls {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            number => Ok(Self::Port(
+                port_number(number).map_err(|error| format!("{error}, or none"))?,
+            )),
+        }
+    }
+}
+
 pub(super) fn port_number(text: &str) -> Result<u16, String> {
     match text.trim().parse::<u16>() {
         Ok(0) | Err(_) => Err(format!("{text:?} is not a port: 1 to 65535")),
@@ -142,18 +164,51 @@ impl Default for PortPolicy {
 }
 
 impl PortPolicy {
-    /// The ports of implicit FTPS: those given, or else 990 unless it was made a plain control port.
-    #[must_use]
-    pub fn implicit_tls(given: &[u16], control: &[u16]) -> Vec<u16> {
-        match given {
-            [] if control.contains(&DEFAULT_IMPLICIT_TLS) => Vec::new(),
-            [] => vec![DEFAULT_IMPLICIT_TLS],
-            given => given.to_vec(),
+    /// The ports of implicit FTPS: those of the flags, or else of the file, or else 990 unless it was made a
+    /// plain control port.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] for `none` beside a port.
+    pub fn implicit_tls(
+        flags: &[ImplicitTls],
+        file: Option<Vec<u16>>,
+        control: &[u16],
+    ) -> Result<Vec<u16>, UsageError> {
+        let default = || match control.contains(&DEFAULT_IMPLICIT_TLS) {
+            true => Vec::new(),
+            false => vec![DEFAULT_IMPLICIT_TLS],
+        };
+        let port = |flag: &ImplicitTls| match flag {
+            ImplicitTls::None => None,
+            ImplicitTls::Port(port) => Some(*port),
+        };
+        match flags {
+            [] => Ok(file.unwrap_or_else(default)),
+            [ImplicitTls::None] => Ok(Vec::new()),
+            flags => flags
+                .iter()
+                .map(port)
+                .collect::<Option<_>>()
+                .ok_or_else(|| {
+                    UsageError(
+                        "--implicit-tls-port none is said beside a port: leave one out".to_owned(),
+                    )
+                }),
         }
     }
 
-    /// Refuses what contradicts itself.
+    /// Refuses what contradicts itself, or is of no use.
     pub(crate) fn check(&self) -> Result<(), UsageError> {
+        if self.control.is_empty() && self.implicit_tls.is_empty() {
+            let text = "control_ports and implicit_tls_ports are both empty: name the port of the FTP server";
+            return Err(UsageError(text.to_owned()));
+        }
+        if self.protected.is_empty() {
+            let text =
+                "protect is empty: name the ports to protect, or leave it out for 1024-65535";
+            return Err(UsageError(text.to_owned()));
+        }
         match self
             .control
             .iter()

@@ -72,24 +72,22 @@ impl Config {
 }
 
 fn interfaces(args: &RunArgs, keys: &Keys) -> Result<Vec<WantedInterface>, UsageError> {
-    let asked = or(&args.interfaces, values(&keys.interfaces));
+    let asked = given(&args.interfaces, values(&keys.interfaces)).unwrap_or_default();
     interface::wanted(&asked, args.mode.or(keys.mode()).unwrap_or(ModeArg::Auto))
 }
 
 fn ports(args: &RunArgs, keys: &Keys) -> anyhow::Result<PortPolicy> {
     let defaults = PortPolicy::default();
-    let control = or(
-        &or(&args.control_ports, keys.control_ports()),
-        defaults.control,
-    );
-    let implicit_tls = or(&args.implicit_tls_ports, keys.implicit_tls_ports());
+    let control = given(&args.control_ports, keys.control_ports()).unwrap_or(defaults.control);
+    let protected = given(&args.protect, values(&keys.protect));
     let ports = PortPolicy {
-        protected: or(
-            &or(&args.protect, values(&keys.protect)),
-            defaults.protected,
-        ),
-        open: or(&args.open_ports, values(&keys.open_ports)),
-        implicit_tls: PortPolicy::implicit_tls(&implicit_tls, &control),
+        protected: protected.unwrap_or(defaults.protected),
+        open: given(&args.open_ports, values(&keys.open_ports)).unwrap_or(defaults.open),
+        implicit_tls: PortPolicy::implicit_tls(
+            &args.implicit_tls_ports,
+            keys.implicit_tls_ports(),
+            &control,
+        )?,
         control,
         passive: passive(args, keys)?,
         protect_udp: args.udp.or(keys.udp()) != Some(UdpArg::Pass),
@@ -98,12 +96,11 @@ fn ports(args: &RunArgs, keys: &Keys) -> anyhow::Result<PortPolicy> {
     Ok(ports)
 }
 
-/// What the flags say, or else something else.
-fn or<T: Clone>(flags: &[T], other: Vec<T>) -> Vec<T> {
-    if flags.is_empty() {
-        other
-    } else {
-        flags.to_vec()
+/// What the flags say, or else the file; an empty list there is one, too.
+fn given<T: Clone>(flags: &[T], file: Option<Vec<T>>) -> Option<Vec<T>> {
+    match flags {
+        [] => file,
+        flags => Some(flags.to_vec()),
     }
 }
 
@@ -198,6 +195,46 @@ mod tests {
         assert_eq!(config.ports.open, open);
         let protected = ["1024-1030", "2000-3000"].map(|it| it.parse::<PortRange>().unwrap());
         assert_eq!(config.ports.protected, protected);
+    }
+
+    #[test]
+    fn an_empty_list_is_none_and_not_the_default() {
+        const NONE: [u16; 0] = [];
+        let implicit = |arguments, text| {
+            let config = with_file(arguments, text).expect("it is right");
+            config.ports.implicit_tls
+        };
+        assert_eq!(implicit("", ""), [990]);
+        assert_eq!(implicit("", "implicit_tls_ports = []"), NONE);
+        assert_eq!(implicit("--implicit-tls-port none", ""), NONE);
+        let file = "implicit_tls_ports = [9990]";
+        assert_eq!(implicit("", file), [9990]);
+        assert_eq!(implicit("--implicit-tls-port none", file), NONE);
+        assert_eq!(
+            implicit("--implicit-tls-port 991", "implicit_tls_ports = []"),
+            [991]
+        );
+        let only_tls = with_file("", "control_ports = []").unwrap();
+        assert_eq!(
+            (only_tls.ports.control, only_tls.ports.implicit_tls),
+            (vec![], vec![990])
+        );
+        for (arguments, text, says) in [
+            (
+                "--implicit-tls-port none --implicit-tls-port 990",
+                "",
+                "beside a port",
+            ),
+            (
+                "--implicit-tls-port none",
+                "control_ports = []",
+                "both empty",
+            ),
+            ("", "protect = []", "protect is empty"),
+        ] {
+            let error = with_file(arguments, text).expect_err(text).to_string();
+            assert!(error.contains(says), "{arguments} {text}: {error}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod pins;
 pub mod ports;
 pub mod requirements;
 mod rollback;
+pub mod sockets;
 mod surplus;
 mod tc;
 mod tracepoint;

@@ -7,12 +7,13 @@ use serde::ser::{SerializeSeq as _, Serializer as _};
 
 use super::{
     client,
-    model::{FlowRow, ListenerRow, PortRow, SessionRow, TupleRow},
+    model::{FlowRow, ListenerRow, PortRow, RunningRow, SessionRow, TupleRow},
     open,
     output::{self, Output},
     ports, read,
     row::Row,
     table::RowTable,
+    transfers,
 };
 use crate::{
     cli::{ListArgs, Listing},
@@ -37,31 +38,47 @@ pub async fn list(args: &ListArgs) -> Result<()> {
         Listing::Listeners => print(args, read::listeners(&maps)?),
         Listing::Ports => print(args, ports::rows(&maps.ports()?).map(Ok)),
         Listing::Sessions => sessions(args, &maps).await,
+        Listing::Transfers => running(args, &maps).await,
     }
 }
 
 /// From the agent, which knows users and commands; without one, what the kernel knows.
 async fn sessions(args: &ListArgs, maps: &Maps) -> Result<()> {
     let socket = &args.query.place.socket;
-    let told: Option<Vec<SessionRow>> = client::get(socket, "/sessions").await?;
+    let told = client::get::<Vec<SessionRow>>(socket, "/sessions").await;
+    let told = client::unless_silent(told)?;
     if let Some(rows) = told {
         return print(args, rows.into_iter().map(Ok));
     }
+    without_agent(args, "users, commands and amounts");
+    print(args, read::sessions(maps)?)
+}
+
+async fn running(args: &ListArgs, maps: &Maps) -> Result<()> {
+    let (rows, by_agent) = transfers::told(&args.query.place.socket, maps).await?;
+    if !by_agent {
+        without_agent(args, "users, commands and lengths");
+    }
+    print(args, rows.into_iter().map(Ok))
+}
+
+/// Says what is missing, to people.
+fn without_agent(args: &ListArgs, unknown: &str) {
     if !args.query.json {
         // Nobody may be reading; the list is what was asked for.
         let _unread = writeln!(
             io::stderr(),
-            "ftpfw: no agent answers on {}: users, commands and amounts are not known",
-            socket.display()
+            "ftpfw: no agent answers on {}: {unknown} are not known",
+            args.query.place.socket.display()
         );
     }
-    print(args, read::sessions(maps)?)
 }
 
 fn check(args: &ListArgs) -> Result<(), UsageError> {
     let columns = match args.what {
         Listing::Tuples => TupleRow::FIELDS,
         Listing::Sessions => SessionRow::FIELDS,
+        Listing::Transfers => RunningRow::FIELDS,
         Listing::Flows => FlowRow::FIELDS,
         Listing::Listeners => ListenerRow::FIELDS,
         Listing::Ports => PortRow::FIELDS,

@@ -1,10 +1,12 @@
 //! What queries answer: the JSON of DESIGN §8, name by name.
 
 mod counted;
+mod running;
 
 use std::net::IpAddr;
 
 pub use counted::Stats;
+pub use running::RunningRow;
 use serde::{Deserialize, Serialize};
 
 /// A data connection that is allowed or established.

@@ -28,17 +28,26 @@ use crate::kernel::{
 ///
 /// Those of the maps; so with all rows.
 pub fn tuples(maps: &Maps) -> anyhow::Result<impl Iterator<Item = anyhow::Result<TupleRow>>> {
-    let now = clock::now();
-    let armed = maps.armed_entries()?.filter_map(move |entry| match entry {
-        Ok((_, Wire(tuple))) if tuple.until <= now => None,
-        Ok((Wire(key), Wire(tuple))) => Some(Ok(armed_row(&key, &tuple, now))),
-        Err(error) => Some(Err(error.into())),
-    });
+    let (armed, now) = (armed(maps)?, clock::now());
     let claimed = maps.claimed_entries()?.map(move |entry| {
         let (Wire(key), Wire(tuple)) = entry?;
         Ok(tuple_row(&key, &tuple, "claimed", now))
     });
     Ok(armed.chain(claimed))
+}
+
+/// Tuples that are armed and not expired.
+///
+/// # Errors
+///
+/// As [`tuples`].
+pub fn armed(maps: &Maps) -> anyhow::Result<impl Iterator<Item = anyhow::Result<TupleRow>>> {
+    let now = clock::now();
+    Ok(maps.armed_entries()?.filter_map(move |entry| match entry {
+        Ok((_, Wire(tuple))) if tuple.until <= now => None,
+        Ok((Wire(key), Wire(tuple))) => Some(Ok(armed_row(&key, &tuple, now))),
+        Err(error) => Some(Err(error.into())),
+    }))
 }
 
 /// A tuple of `ARMED`, `now` in ns of the maps' clock.

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{
     key::Key,
-    model::{FlowRow, ListenerRow, PortRow, SessionRow, TupleRow},
-    units::{bytes, count, duration},
+    model::{FlowRow, ListenerRow, PortRow, RunningRow, SessionRow, TupleRow},
+    units::{bytes, count, duration, rate},
 };
 
 /// A line of a list.
@@ -158,6 +158,51 @@ impl Row for SessionRow {
     }
 }
 
+impl Row for RunningRow {
+    const NOTHING: &'static str = "no transfers";
+    const HEADER: &'static [&'static str] = &[
+        "CLIENT", "SERVER", "MODE", "SESSION", "USER", "BYTES", "OF", "DONE", "RATE", "AGE",
+        "COMMAND",
+    ];
+    const NUMBERS: &'static [usize] = &[3, 5, 6, 7, 8, 9];
+    const FIELDS: &'static [&'static str] = &[
+        "client",
+        "client_port",
+        "server",
+        "port",
+        "mode",
+        "session",
+        "user",
+        "command",
+        "path",
+        "direction",
+        "bytes",
+        "length",
+        "duration_ms",
+        "bytes_per_second",
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            Cell::new(SocketAddr::new(self.client, self.client_port)),
+            Cell::new(SocketAddr::new(self.server, self.port)),
+            Cell::new(&self.mode),
+            Cell::new(or_none(self.session)),
+            Cell::new(or_none(self.user.as_ref())),
+            Cell::new(or_none(self.bytes.map(bytes))),
+            Cell::new(or_none(self.length.map(bytes))),
+            Cell::new(or_none(self.percent().map(|it| format!("{it} %")))),
+            Cell::new(or_none(self.bytes_per_second.map(rate))),
+            Cell::new(duration(self.duration_ms)),
+            Cell::new(self.what()),
+        ]
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        Some(self.client)
+    }
+}
+
 impl Row for FlowRow {
     const NOTHING: &'static str = "no flows";
     const HEADER: &'static [&'static str] = &[
@@ -277,6 +322,7 @@ mod tests {
         for (list, fields) in [
             ("tuples", TupleRow::FIELDS),
             ("sessions", SessionRow::FIELDS),
+            ("transfers", RunningRow::FIELDS),
             ("flows", FlowRow::FIELDS),
             ("listeners", ListenerRow::FIELDS),
             ("ports", PortRow::FIELDS),

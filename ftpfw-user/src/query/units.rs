@@ -46,6 +46,12 @@ pub fn bytes(number: u64) -> String {
     }
 }
 
+/// Bytes a second: `1.5 kB/s`.
+#[must_use]
+pub fn rate(bytes_per_second: u64) -> String {
+    format!("{}/s", bytes(bytes_per_second))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,7 +39,11 @@ use survey::Survey;
 pub fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
     let policy = PortPolicy {
         control: args.control_ports.clone(),
-        implicit_tls: PortPolicy::implicit_tls(&args.implicit_tls_ports, &args.control_ports),
+        implicit_tls: PortPolicy::implicit_tls(
+            &args.implicit_tls_ports,
+            None,
+            &args.control_ports,
+        )?,
         ..PortPolicy::default()
     };
     policy.check()?;

@@ -1,6 +1,6 @@
 //! What maps and agent say at one moment.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Zoned;
 use tokio::{
@@ -14,13 +14,29 @@ use crate::{
     query::{
         self,
         client::Agent,
-        model::{AgentRow, PolicyRow, SessionRow, Stats, TupleRow},
+        model::{AgentRow, PolicyRow, RunningRow, SessionRow, Stats, TupleRow},
         read,
+        transfers::transfers,
     },
 };
 
 /// How long the agent may take. One that is stopped never answers, and the maps are there without it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What only the agent knows.
+struct Told {
+    agent: AgentRow,
+    sessions: Vec<SessionRow>,
+    transfers: Vec<RunningRow>,
+}
+
+/// A data connection that is established.
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    pub(super) row: RunningRow,
+    /// Bytes a second since the look before, if it was there then.
+    pub(super) rate: Option<u64>,
+}
 
 /// Everything that is shown, as it was at one moment.
 #[derive(Clone, Debug)]
@@ -34,7 +50,7 @@ pub(super) struct Look {
     pub(super) policy: PolicyRow,
     pub(super) sessions: Vec<SessionRow>,
     /// Data connections that are established.
-    pub(super) transfers: Vec<TupleRow>,
+    pub(super) transfers: Vec<Transfer>,
     /// Those that are allowed and not made yet.
     pub(super) tuples: Vec<TupleRow>,
     pub(super) stats: Stats,
@@ -50,29 +66,24 @@ impl Look {
         let told = ask(place).await;
         // Opened anew each time: who detaches and starts again makes new maps.
         let (maps, pins) = query::open(place)?;
-        let (agent, sessions) = match told {
-            Ok((agent, sessions)) => (Ok(agent), sessions),
+        let (agent, sessions, transfers) = match told {
+            Ok(told) => (Ok(told.agent), told.sessions, told.transfers),
             Err(missing) => (
                 Err(missing),
                 read::sessions(&maps)?.collect::<Result<_, _>>()?,
+                transfers(&maps, &HashMap::new()).await?,
             ),
         };
-        let (mut transfers, mut tuples) = (Vec::new(), Vec::new());
-        for row in read::tuples(&maps)? {
-            let row = row?;
-            match row.state.as_str() {
-                "armed" => tuples.push(row),
-                _ => transfers.push(row),
-            }
-        }
+        let transfers = transfers.into_iter();
+        let transfers = transfers.map(|row| Transfer { row, rate: None });
         Ok(Self {
             at_ms: clock::now() / 1_000_000,
             clock: Zoned::now().strftime("%T").to_string(),
             agent,
             policy: query::policy(&maps)?,
             sessions,
-            transfers,
-            tuples,
+            transfers: transfers.collect(),
+            tuples: read::armed(&maps)?.collect::<Result<_, _>>()?,
             stats: read::stats(&maps, &pins, None)?,
         })
     }
@@ -94,21 +105,24 @@ pub(super) async fn again(place: Place, seconds: u32, sender: mpsc::Sender<anyho
     }
 }
 
-/// What only the agent knows; or why it is not known.
-async fn ask(place: &Place) -> Result<(AgentRow, Vec<SessionRow>), String> {
+/// Asks the agent; or says what is not known without it.
+async fn ask(place: &Place) -> Result<Told, String> {
     let asked = async {
         let Some(mut agent) = Agent::connect(&place.socket).await? else {
             return Ok(None);
         };
-        let row = agent.get("/agent").await?;
-        anyhow::Ok(Some((row, agent.get("/sessions").await?)))
+        anyhow::Ok(Some(Told {
+            agent: agent.get("/agent").await?,
+            sessions: agent.get("/sessions").await?,
+            transfers: agent.get("/transfers").await?,
+        }))
     };
     match timeout(PATIENCE, asked).await {
         Ok(Ok(Some(told))) => Ok(told),
-        Ok(Ok(None)) => Err("no agent: users, commands and amounts are not known".to_owned()),
+        Ok(Ok(None)) => Err("no agent: users, commands and progress are not known".to_owned()),
         Ok(Err(error)) => Err(format!("{error:#}")),
         Err(_elapsed) => {
-            Err("the agent does not answer: users and commands are not known".to_owned())
+            Err("no answer of the agent: users, commands, progress not known".to_owned())
         }
     }
 }

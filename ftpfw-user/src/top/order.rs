@@ -2,7 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use super::state::Dropped;
+use super::{look::Transfer, state::Dropped};
 use crate::query::model::{SessionRow, TupleRow};
 
 /// An order of rows.
@@ -32,24 +32,28 @@ pub(super) const SESSIONS: [Order<SessionRow>; 4] = [
     },
 ];
 
-const BY_CLIENT: Order<TupleRow> = Order {
-    name: "client",
-    compare: |a, b| a.client.cmp(&b.client),
-};
-
-const BY_SESSION: Order<TupleRow> = Order {
-    name: "session",
-    compare: |a, b| a.session.cmp(&b.session),
-};
-
 /// Those that last longest first.
-pub(super) const TRANSFERS: [Order<TupleRow>; 3] = [
+pub(super) const TRANSFERS: [Order<Transfer>; 5] = [
     Order {
         name: "age",
-        compare: |a, b| b.age_ms.cmp(&a.age_ms),
+        compare: |a, b| b.row.duration_ms.cmp(&a.row.duration_ms),
     },
-    BY_CLIENT,
-    BY_SESSION,
+    Order {
+        name: "rate",
+        compare: |a, b| b.rate.cmp(&a.rate),
+    },
+    Order {
+        name: "progress",
+        compare: |a, b| b.row.percent().cmp(&a.row.percent()),
+    },
+    Order {
+        name: "client",
+        compare: |a, b| a.row.client.cmp(&b.row.client),
+    },
+    Order {
+        name: "session",
+        compare: |a, b| a.row.session.cmp(&b.row.session),
+    },
 ];
 
 /// Those that expire next first.
@@ -58,8 +62,14 @@ pub(super) const TUPLES: [Order<TupleRow>; 3] = [
         name: "expiry",
         compare: |a, b| a.expires_in_ms.cmp(&b.expires_in_ms),
     },
-    BY_CLIENT,
-    BY_SESSION,
+    Order {
+        name: "client",
+        compare: |a, b| a.client.cmp(&b.client),
+    },
+    Order {
+        name: "session",
+        compare: |a, b| a.session.cmp(&b.session),
+    },
 ];
 
 /// The most first.

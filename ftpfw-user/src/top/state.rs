@@ -8,10 +8,10 @@ use std::{
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{
-    look::Look,
+    look::{Look, Transfer},
     order::{self, Order},
 };
-use crate::query::model::{SessionRow, Stats, TupleRow};
+use crate::query::model::{RunningRow, SessionRow, Stats, TupleRow};
 
 /// How many rates of a reason are kept: as many as the widest terminal shows.
 const KEPT: usize = 500;
@@ -110,7 +110,8 @@ impl State {
     }
 
     /// Takes the next look.
-    pub(super) fn update(&mut self, look: Look) {
+    pub(super) fn update(&mut self, mut look: Look) {
+        rate(&mut look.transfers, &self.look.transfers);
         let elapsed = look.at_ms.saturating_sub(self.look.at_ms);
         let rates = look.stats.rates(&self.look.stats, elapsed);
         for (reason, rate) in counted(&rates, look.policy.dry_run) {
@@ -134,9 +135,9 @@ impl State {
         self.sorted(Pane::Sessions, &order::SESSIONS, rows.collect())
     }
 
-    pub(super) fn transfers(&self) -> Vec<&TupleRow> {
+    pub(super) fn transfers(&self) -> Vec<&Transfer> {
         let rows = self.look.transfers.iter();
-        let rows = rows.filter(|row| self.shows(&row.client.to_string()));
+        let rows = rows.filter(|it| self.shows(&it.row.client.to_string()));
         self.sorted(Pane::Transfers, &order::TRANSFERS, rows.collect())
     }
 
@@ -271,6 +272,21 @@ impl State {
 
     fn view_mut(&mut self) -> &mut View {
         &mut self.views[self.pane as usize]
+    }
+}
+
+/// What became of each transfer since the look `before`.
+fn rate(transfers: &mut [Transfer], before: &[Transfer]) {
+    let ends = |row: &RunningRow| (row.client, row.client_port, row.server, row.port);
+    let before: HashMap<_, _> = before.iter().map(|it| (ends(&it.row), &it.row)).collect();
+    for Transfer { row, rate } in transfers {
+        let since = before.get(&ends(row)).copied().and_then(|before| {
+            // Another one between the same ends is younger than that.
+            let ms = row.duration_ms.checked_sub(before.duration_ms)?;
+            let bytes = row.bytes?.checked_sub(before.bytes?)?;
+            bytes.saturating_mul(1000).checked_div(ms)
+        });
+        *rate = since;
     }
 }
 

@@ -11,16 +11,18 @@ use ratatui::{
 
 use super::{
     draw::draw,
-    look::Look,
+    look::{Look, Transfer},
     state::{Pane, State, Wish},
 };
-use crate::query::model::{AgentRow, InterfaceRow, PolicyRow, SessionRow, Stats, TupleRow};
+use crate::query::model::{
+    AgentRow, InterfaceRow, PolicyRow, RunningRow, SessionRow, Stats, TupleRow,
+};
 
 fn empty() -> Look {
     Look {
         at_ms: 1_000,
         clock: "14:02:11".to_owned(),
-        agent: Err("no agent: users, commands and amounts are not known".to_owned()),
+        agent: Err("no agent: users, commands and progress are not known".to_owned()),
         policy: PolicyRow {
             opener: "inline",
             ftps: "listener",
@@ -68,17 +70,38 @@ fn session(id: u64) -> SessionRow {
     }
 }
 
-fn tuple(id: u64, claimed: bool) -> TupleRow {
+/// Ten thousand bytes a second for each number below it; the server has told every other length.
+fn transfer(id: u64, at_ms: u64) -> Transfer {
+    let row = RunningRow {
+        client: format!("192.0.2.{}", id % 250).parse().unwrap(),
+        client_port: 41_000,
+        server: "198.51.100.1".parse().unwrap(),
+        port: u16::try_from(50_000 + id).unwrap(),
+        mode: "passive".to_owned(),
+        session: Some(id),
+        user: Some(format!("user{id}")),
+        command: Some("RETR".to_owned()),
+        path: Some(format!("pub/images/disk-{id}.iso")),
+        direction: Some("download".to_owned()),
+        bytes: Some(id * 10 * at_ms),
+        length: (id % 2 == 1).then_some(20_000_000),
+        duration_ms: at_ms + id,
+        bytes_per_second: Some(id * 10_000),
+    };
+    Transfer { row, rate: None }
+}
+
+fn tuple(id: u64) -> TupleRow {
     TupleRow {
         client: format!("192.0.2.{}", id % 250).parse().unwrap(),
-        client_port: claimed.then_some(41_000),
+        client_port: None,
         server: "198.51.100.1".parse().unwrap(),
         port: Some(u16::try_from(50_000 + id).unwrap()),
         mode: "passive".to_owned(),
-        state: if claimed { "claimed" } else { "armed" }.to_owned(),
+        state: "armed".to_owned(),
         session: Some(id),
         age_ms: id * 500,
-        expires_in_ms: (!claimed).then(|| 120_000 - id * 500),
+        expires_in_ms: Some(120_000 - id * 500),
     }
 }
 
@@ -98,8 +121,8 @@ fn full(at_ms: u64, drops: u64) -> Look {
     });
     look.sessions = (1..=40).map(session).collect();
     look.sessions[0].client = "2001:db8:1234:5678:9abc:def0:1234:5678".parse().unwrap();
-    look.transfers = (1..=30).map(|id| tuple(id, true)).collect();
-    look.tuples = (31..=60).map(|id| tuple(id, false)).collect();
+    look.transfers = (1..=30).map(|id| transfer(id, at_ms)).collect();
+    look.tuples = (31..=60).map(tuple).collect();
     look.stats.interfaces[0].passed = at_ms * 20;
     look.stats.interfaces[0].dropped = drops;
     look.stats.drop = BTreeMap::from([
@@ -295,6 +318,62 @@ fn drops_are_rates() {
         "{frame}"
     );
     assert!(frame.contains("dry run: nothing is dropped"), "{frame}");
+}
+
+/// Of the time between two looks; of what was not there before, or is another one, there is none.
+#[test]
+fn transfers_have_rates() {
+    let look = |transfers| Look {
+        transfers,
+        ..empty()
+    };
+    let mut state = State::new(look(vec![transfer(1, 1_000)]), false);
+    assert_eq!(state.look.transfers[0].rate, None);
+    let rates = |state: &State| {
+        let all = state.look.transfers.iter();
+        all.map(|it| it.rate).collect::<Vec<_>>()
+    };
+    state.update(look(vec![transfer(1, 3_000), transfer(2, 3_000)]));
+    assert_eq!(rates(&state), [Some(10_000), None]);
+    state.update(look(vec![transfer(1, 3_500), transfer(2, 3_500)]));
+    assert_eq!(rates(&state), [Some(10_000), Some(20_000)]);
+    // It stands still.
+    let mut still = transfer(1, 3_500);
+    still.row.duration_ms += 1_000;
+    let mut younger = transfer(2, 3_500);
+    younger.row.duration_ms = 4;
+    state.update(look(vec![still, younger]));
+    assert_eq!(rates(&state), [Some(0), None]);
+    // Nobody tells.
+    let mut untold = transfer(1, 9_000);
+    untold.row.bytes = None;
+    state.update(look(vec![untold]));
+    assert_eq!(rates(&state), [None]);
+}
+
+#[test]
+fn progress_is_shown_where_the_length_is_known() {
+    let line = |bytes, length| {
+        let mut it = transfer(1, 1_000);
+        (it.row.bytes, it.row.length) = (bytes, length);
+        let state = State::new(
+            Look {
+                transfers: vec![it],
+                ..empty()
+            },
+            false,
+        );
+        let frame = text(&state, 80, 24);
+        let line = frame.lines().find(|line| line.contains("user1"));
+        line.unwrap_or_default().to_owned()
+    };
+    assert!(line(Some(5), Some(10)).contains("████░░░░  50 %"));
+    assert!(line(Some(9_999), Some(10_000)).contains("███████░  99 %"));
+    assert!(line(Some(10), Some(10)).contains("████████ 100 %"));
+    assert!(line(Some(0), Some(0)).contains("████████ 100 %"));
+    for (bytes, length) in [(Some(5), None), (None, Some(10)), (None, None)] {
+        assert!(!line(bytes, length).contains('%'), "{bytes:?} {length:?}");
+    }
 }
 
 #[test]

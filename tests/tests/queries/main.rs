@@ -7,6 +7,7 @@ mod explain;
 mod lists;
 mod pipes;
 mod top;
+mod transfers;
 mod usage;
 mod watch;
 

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::refusal::{USAGE, check};
+use ftpfw_tests::scene::Scene;
 use ftpfw_tests::scripted::Scripted;
 use ftpfw_tests::wait;
 use rustix::fs::{Mode, OFlags, open};
@@ -18,6 +19,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
+use super::transfers::{connect, pump};
 use super::{kill_agent, run};
 
 /// DECSET and DECRST of xterm: 1049 is the alternate screen, 25 the cursor.
@@ -201,6 +203,38 @@ fn ctrl_z_gives_it_back_and_fg_takes_it_again() -> Result<()> {
     let status = top.end()?;
     ensure!(status.success(), "{status}");
     top.is_given_back()
+}
+
+/// Cells that stay are not written again, so each share is looked at by a terminal of its own.
+#[test]
+fn a_download_shows_how_fast_and_how_far() -> Result<()> {
+    let lab = Lab::new()?;
+    let scene = Scene::new(&lab)?;
+    let mut talk = scene.logged_in()?;
+    let (mut client, mut server) = connect(&scene, &mut talk)?;
+    talk.play(&["C RETR quiet.iso", "S 150 here it comes"])?;
+    pump(&mut server, &mut client, 1)?;
+    let top = Top::start(&scene.firewall)?;
+    top.wait_for("RETR quiet.iso", 1)?;
+    wait::until("a rate", || {
+        pump(&mut server, &mut client, 1)?;
+        let shown = top.shown();
+        let fast = ["kB/s", "MB/s"].iter().any(|unit| shown.contains(unit));
+        Ok(fast.then_some(()))
+    })?;
+    ensure!(!top.shown().contains(" %"), "{}", top.shown());
+    drop((client, server));
+    talk.s(b"226 done\r\n")?;
+    let gone = |firewall: &Firewall| firewall.wait_for_tuples("its end", <[_]>::is_empty);
+    gone(&scene.firewall)?;
+
+    let (mut client, mut server) = connect(&scene, &mut talk)?;
+    talk.play(&["C RETR big.iso", "S 150 for big.iso (1000000 bytes)."])?;
+    for (chunks, percent) in [(25, "25 %"), (50, "75 %")] {
+        pump(&mut server, &mut client, chunks)?;
+        Top::start(&scene.firewall)?.wait_for(percent, 1)?;
+    }
+    Ok(())
 }
 
 /// An error ends it, too, and is read where the shell is.

@@ -82,10 +82,10 @@ impl Limits {
     }
 }
 
-/// The values of a list; none for a list that is not there.
-pub(in crate::config) fn values<T: Clone>(list: &List<T>) -> Vec<T> {
-    let values = list.iter().flatten();
-    values.map(|value| value.get_ref().0.clone()).collect()
+/// The values of a list; `None` for a list that is not there.
+pub(in crate::config) fn values<T: Clone>(list: &List<T>) -> Option<Vec<T>> {
+    let values = list.as_ref()?.iter();
+    Some(values.map(|value| value.get_ref().0.clone()).collect())
 }
 
 impl Timeouts {
@@ -113,8 +113,8 @@ fn path(key: Option<&Written<AbsolutePath>>) -> Option<&PathBuf> {
     key.map(|Written(AbsolutePath(path))| path)
 }
 
-fn numbers(key: &List<Port>) -> Vec<u16> {
-    values(key).into_iter().map(|Port(port)| port).collect()
+fn numbers(key: &List<Port>) -> Option<Vec<u16>> {
+    Some(values(key)?.into_iter().map(|Port(port)| port).collect())
 }
 
 /// The values, without how they are written.
@@ -139,11 +139,11 @@ impl Keys {
         self.passive_ports.as_ref().map(|it| it.get_ref().0)
     }
 
-    pub(in crate::config) fn control_ports(&self) -> Vec<u16> {
+    pub(in crate::config) fn control_ports(&self) -> Option<Vec<u16>> {
         numbers(&self.control_ports)
     }
 
-    pub(in crate::config) fn implicit_tls_ports(&self) -> Vec<u16> {
+    pub(in crate::config) fn implicit_tls_ports(&self) -> Option<Vec<u16>> {
         numbers(&self.implicit_tls_ports)
     }
 
@@ -191,10 +191,8 @@ impl Keys {
     }
 
     fn each_port_once(&self) -> Result<(), Misplaced> {
-        let control = match &self.control_ports {
-            None => PortPolicy::default().control,
-            given => numbers(given),
-        };
+        let control = numbers(&self.control_ports);
+        let control = control.unwrap_or_else(|| PortPolicy::default().control);
         for port in self.implicit_tls_ports.iter().flatten() {
             let Written(Port(number)) = port.get_ref();
             if control.contains(number) {

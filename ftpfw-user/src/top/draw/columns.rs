@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::super::state::Dropped;
+use super::super::{look::Transfer, state::Dropped};
 use crate::query::{
     model::{SessionRow, TupleRow},
-    units::{bytes, count, duration},
+    units::{bytes, count, duration, rate},
 };
 
 /// Sessions by their number.
@@ -55,45 +55,46 @@ pub(super) const SESSIONS: &[Column<SessionRow>] = &[
     column("LAST COMMAND", |row, _| or_none(row.last_command.as_ref())),
 ];
 
-/// What transfers and tuples both have.
-mod tuple {
-    use super::{Column, TupleRow, column, duration, from, number, or_any, or_none, user};
-
-    type OfTuple = Column<TupleRow>;
-
-    pub(super) const CLIENT: OfTuple = column("CLIENT", |row, _| row.client.to_string());
-    pub(super) const CLIENT_PORT: OfTuple = number("PORT", |row, _| or_any(row.client_port));
-    pub(super) const SERVER: OfTuple = from(110, column("SERVER", |row, _| row.server.to_string()));
-    pub(super) const SERVER_PORT: OfTuple = number("PORT", |row, _| or_any(row.port));
-    pub(super) const MODE: OfTuple = column("MODE", |row, _| row.mode.clone());
-    pub(super) const SESSION: OfTuple = number("SESSION", |row, _| or_none(row.session));
-    pub(super) const USER: OfTuple = column("USER", user);
-    pub(super) const AGE: OfTuple = number("AGE", |row, _| duration(row.age_ms));
-}
-
-pub(super) const TRANSFERS: &[Column<TupleRow>] = &[
-    tuple::CLIENT,
-    tuple::CLIENT_PORT,
-    tuple::SERVER,
-    tuple::SERVER_PORT,
-    tuple::MODE,
-    tuple::SESSION,
-    tuple::USER,
-    tuple::AGE,
-    column("LAST COMMAND", |row, sessions| {
-        or_none(session(row, sessions).and_then(|it| it.last_command.as_ref()))
-    }),
+/// The command is the last column, as it may be long.
+pub(super) const TRANSFERS: &[Column<Transfer>] = &[
+    column("CLIENT", |it, _| it.row.client.to_string()),
+    from(130, number("PORT", |it, _| it.row.client_port.to_string())),
+    from(130, column("SERVER", |it, _| it.row.server.to_string())),
+    from(130, number("PORT", |it, _| it.row.port.to_string())),
+    from(110, column("MODE", |it, _| it.row.mode.clone())),
+    from(110, number("SESSION", |it, _| or_none(it.row.session))),
+    column("USER", |it, _| or_none(it.row.user.as_ref())),
+    number("BYTES", |it, _| or_none(it.row.bytes.map(bytes))),
+    from(110, number("OF", |it, _| or_none(it.row.length.map(bytes)))),
+    number("RATE", |it, _| or_none(it.rate.map(rate))),
+    column("PROGRESS", |it, _| or_none(it.row.percent().map(bar))),
+    from(100, number("AGE", |it, _| duration(it.row.duration_ms))),
+    column("COMMAND", |it, _| it.row.what()),
 ];
 
+/// `████░░░░  50 %`.
+fn bar(percent: u64) -> String {
+    const CELLS: usize = 8;
+    let full = usize::try_from(percent).map_or(CELLS, |it| it * CELLS / 100);
+    let full = full.min(CELLS);
+    format!(
+        "{}{} {percent:>3} %",
+        "█".repeat(full),
+        "░".repeat(CELLS - full)
+    )
+}
+
 pub(super) const TUPLES: &[Column<TupleRow>] = &[
-    tuple::CLIENT,
-    tuple::CLIENT_PORT,
-    tuple::SERVER,
-    tuple::SERVER_PORT,
-    tuple::MODE,
-    tuple::SESSION,
-    tuple::USER,
-    tuple::AGE,
+    column("CLIENT", |row, _| row.client.to_string()),
+    number("PORT", |row, _| or_any(row.client_port)),
+    from(110, column("SERVER", |row, _| row.server.to_string())),
+    number("PORT", |row, _| or_any(row.port)),
+    column("MODE", |row, _| row.mode.clone()),
+    number("SESSION", |row, _| or_none(row.session)),
+    column("USER", |row, sessions| {
+        or_none(session(row, sessions).and_then(|it| it.user.as_ref()))
+    }),
+    number("AGE", |row, _| duration(row.age_ms)),
     number("EXPIRES IN", |row, _| {
         or_none(row.expires_in_ms.map(duration))
     }),
@@ -108,10 +109,6 @@ pub(super) const DROPS: &[Column<Dropped>] = &[
 
 fn session<'a>(row: &TupleRow, sessions: &Sessions<'a>) -> Option<&'a SessionRow> {
     sessions.get(&row.session?).copied()
-}
-
-fn user(row: &TupleRow, sessions: &Sessions<'_>) -> String {
-    or_none(session(row, sessions).and_then(|it| it.user.as_ref()))
 }
 
 fn or_any<T: ToString>(value: Option<T>) -> String {
