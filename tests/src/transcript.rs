@@ -18,8 +18,8 @@
 //! | `> ` | the server does this, as [`Act`] has it |
 //! | `!! ` | what a host makes of the line above, whose sockets say more than the bytes |
 //! | `by CLIENT WORDS` | only clients so named come, with these words on their command line |
-//! | `fails CLIENT` | this client does not get its file, with or without ftpfw |
-//! | `drops` | ftpfw drops what clients dial; without this line it drops nothing of theirs |
+//! | `fails CLIENT` | this client does not get its file, with or without ftpfw; `fails CLIENT ipv6`: over IPv6 |
+//! | `drops` | ftpfw drops what clients dial, and they fail; without this line it drops nothing of theirs |
 //! | `service PORT` | another program of the server's listens on that port |
 //!
 //! `{s} {c}` are the server's and the client's address as PORT writes it, `{server} {client}` as it is,

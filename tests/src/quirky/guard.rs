@@ -71,6 +71,7 @@ impl<'a> Guard<'a> {
             ["arm", "active", ..] => self.active(server, named.context("no PORT")?),
             ["refused", reason] => self.refused(server, reason),
             ["nothing"] => self.nothing(server),
+            ["opaque"] => self.opaque(),
             // What is left at the end says whether these were right.
             ["logged-in"] | ["withdraw", _] | ["withdraw-active", _] => Ok(()),
             _ => bail!("cannot be checked"),
@@ -100,6 +101,14 @@ impl<'a> Guard<'a> {
         wait::until("the bounce to be dropped", || {
             let dropped = self.firewall.stats()?.dropped("bounce-out");
             Ok((dropped > before).then_some(()))
+        })
+    }
+
+    /// The session is encrypted.
+    fn opaque(&self) -> Result<()> {
+        wait::until("the session to be opaque", || {
+            let sessions = self.firewall.sessions()?;
+            Ok(sessions.iter().any(|it| it.tls).then_some(()))
         })
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 use ftpfw_tests::client::{Action, Mode, transfer_with};
-use ftpfw_tests::lab::Lab;
+use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::matrix::Cell;
 use ftpfw_tests::quirky::{Guard, Quirky, Visitor, content};
 use tempfile::TempDir;
@@ -54,6 +54,18 @@ pub fn visit(
         modes: outcome.modes,
         log: outcome.log,
     })
+}
+
+impl Visit {
+    /// Whether a `fails` line means this one.
+    pub fn is_named(&self, line: &str) -> bool {
+        let name = self.by.name();
+        match line.split_once(' ') {
+            None => line == name,
+            Some((client, "ipv6")) => client == name && self.cell.family == Family::V6,
+            Some(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Visit {
