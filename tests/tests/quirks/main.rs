@@ -15,7 +15,7 @@ use ftpfw_tests::scene::fill;
 use ftpfw_tests::service;
 use ftpfw_tests::transcript::Transcript;
 
-use visit::{Visit, visit};
+use visit::{Came, Visit, visit};
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/quirks");
 const ORDINARY: &str = "ordinary";
@@ -74,73 +74,96 @@ fn every_file_has_its_test() -> Result<()> {
 /// All visitors, first without ftpfw, then with it, on the same hosts.
 fn quirk(name: &str) -> Result<()> {
     let lab = Lab::new()?;
-    let read = |name: &str, family| {
-        let path = Path::new(DIRECTORY).join(name).with_extension("txt");
-        Transcript::read_filled(&path, |line| fill(&lab, family, line))
-    };
-    let start = |family| -> Result<_> {
-        let script = Script::new(&read(name, family)?, &read(ORDINARY, family)?);
-        Quirky::start(&lab.server, family, script)
-    };
-    let servers = [start(Family::V4)?, start(Family::V6)?];
-    let quirk = read(name, Family::V4)?;
-    if let Some(port) = quirk.service {
-        service::start(&lab, port)?;
-    }
-
-    let visits = visits(&quirk, name);
-    let alone = visits
-        .iter()
-        .map(|it| visit(&lab, server(&servers, it), it, None))
-        .collect::<Result<Vec<_>>>()?;
-    for (visit, outcome) in visits.iter().zip(&alone) {
-        let fails = quirk.fails.iter().any(|it| visit.is_named(it));
-        ensure!(
-            outcome.works != fails,
-            "without ftpfw, {visit}: {outcome:#?}"
-        );
-    }
-
-    let firewall = Firewall::start(&lab.server, &[])?;
-    let guard = Guard::new(&lab, &firewall, quirk.service);
-    for (it, alone) in visits.iter().zip(&alone) {
-        let behind =
-            visit(&lab, server(&servers, it), it, Some(&guard)).with_context(|| it.to_string())?;
-        println!("{name}: {it}: {alone}, with ftpfw {behind}");
-        ensure!(
-            match quirk.drops {
-                true => !behind.works,
-                false => (behind.works, &behind.modes) == (alone.works, &alone.modes),
-            },
-            "{it}: {behind:#?}\nwithout ftpfw {alone:#?}"
-        );
-    }
-    guard.at_the_end()?;
-    let missed = guard.missed()?;
-    ensure!(
-        (missed > 0) == quirk.drops,
-        "{missed} SYNs of the clients' were dropped"
-    );
-    Ok(())
+    let stage = Stage::set(&lab, name)?;
+    let visits = visits(&stage.quirk);
+    let alone = stage.alone(&visits)?;
+    stage.behind_ftpfw(&visits, &alone)
 }
 
-fn server<'a, 'l>(servers: &'a [Quirky<'l>; 2], visit: &Visit) -> &'a Quirky<'l> {
-    &servers[usize::from(visit.cell.family == Family::V6)]
+/// A quirk, and its server on either address of a host.
+struct Stage<'a> {
+    lab: &'a Lab,
+    quirk: Transcript,
+    servers: [Quirky<'a>; 2],
 }
 
-/// Who comes in which mode. A quirk of a negotiation is for that one, over both families; any other is for
-/// every mode, over one of them.
-fn visits(quirk: &Transcript, name: &str) -> Vec<Visit> {
-    let has = |mode: Mode| {
+impl<'a> Stage<'a> {
+    fn set(lab: &'a Lab, name: &str) -> Result<Self> {
+        let start = |family| {
+            let script = Script::new(&read(lab, name, family)?, &read(lab, ORDINARY, family)?);
+            Quirky::start(&lab.server, family, script)
+        };
+        let quirk = read(lab, name, Family::V4)?;
+        if let Some(port) = quirk.service {
+            service::start(lab, port)?;
+        }
+        Ok(Self {
+            lab,
+            quirk,
+            servers: [start(Family::V4)?, start(Family::V6)?],
+        })
+    }
+
+    /// What each client can do at all.
+    fn alone(&self, visits: &[Visit]) -> Result<Vec<Came>> {
+        let came = visits.iter().map(|it| {
+            let came = self.visit(it, None)?;
+            let fails = self.quirk.fails.iter().any(|line| it.is_named(line));
+            ensure!(came.works != fails, "without ftpfw, {it} {came}");
+            Ok(came)
+        });
+        came.collect()
+    }
+
+    /// The same again, and nothing more.
+    fn behind_ftpfw(&self, visits: &[Visit], alone: &[Came]) -> Result<()> {
+        let firewall = Firewall::start(&self.lab.server, &[])?;
+        let guard = Guard::new(self.lab, &firewall, self.quirk.service);
+        for (it, alone) in visits.iter().zip(alone) {
+            let came = self
+                .visit(it, Some(&guard))
+                .with_context(|| it.to_string())?;
+            let right = match self.quirk.drops {
+                true => !came.works,
+                false => (came.works, &came.modes) == (alone.works, &alone.modes),
+            };
+            ensure!(right, "with ftpfw, {it} {came}\nwithout, it {alone}");
+        }
+        guard.at_the_end()?;
+        let missed = guard.missed()?;
+        ensure!(
+            (missed > 0) == self.quirk.drops,
+            "{missed} SYNs of the clients' were dropped"
+        );
+        Ok(())
+    }
+
+    fn visit(&self, it: &Visit, guard: Option<&Guard<'_>>) -> Result<Came> {
+        let [v4, v6] = &self.servers;
+        let server = match it.cell.family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        };
+        visit(self.lab, server, it, guard)
+    }
+}
+
+fn read(lab: &Lab, name: &str, family: Family) -> Result<Transcript> {
+    let path = Path::new(DIRECTORY).join(name).with_extension("txt");
+    Transcript::read_filled(&path, |line| fill(lab, family, line))
+}
+
+/// Who comes in which mode. A quirk of a negotiation is for that one, over each family it exists on; any
+/// other is for all modes, two over IPv4 and two over IPv6.
+fn visits(quirk: &Transcript) -> Vec<Visit> {
+    let negotiates = |mode: Mode| {
         let verb = mode.verb().as_bytes();
         quirk.steps.iter().any(|step| step.bytes.starts_with(verb))
     };
-    let of_all = name == ORDINARY || !Mode::ALL.into_iter().any(has);
-    let wanted = |cell: &Cell| match cell.mode {
-        _ if name == ORDINARY => true,
-        Mode::Pasv | Mode::Port if of_all => true,
-        Mode::Epsv | Mode::Eprt if of_all => cell.family == Family::V6,
-        mode => has(mode),
+    let of_all_modes = !Mode::ALL.into_iter().any(negotiates);
+    let wanted = |cell: &Cell| match of_all_modes {
+        true => cell.family == Family::V6 || matches!(cell.mode, Mode::Pasv | Mode::Port),
+        false => negotiates(cell.mode),
     };
     let visitors = match quirk.visitors.is_empty() {
         true => Visitor::all(),

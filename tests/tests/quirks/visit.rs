@@ -17,18 +17,17 @@ pub struct Visit {
 }
 
 /// What came of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Came {
-    /// The client says so, and the file is there.
+    /// The client says so, and every byte is there.
     pub works: bool,
-    /// In order.
+    /// Which it asked for, in order.
     pub modes: Vec<Mode>,
-    /// Nobody's but a reader's.
-    #[expect(dead_code, reason = "shown when a test fails")]
-    log: String,
+    /// Its dialogue.
+    pub log: String,
 }
 
-/// A download, and an upload behind it.
+/// A download, which `guard` looks at, and an upload if that works; a control connection each.
 pub fn visit(
     lab: &Lab,
     server: &Quirky<'_>,
@@ -37,23 +36,32 @@ pub fn visit(
 ) -> Result<Came> {
     let directory = TempDir::with_prefix("ftpfw-visitor-")?;
     let words = visit.by.words(directory.path())?;
-    let Cell {
-        tool,
-        mode,
-        security,
-        ..
-    } = visit.cell;
-    let come = |action| {
-        let address = (server.listeners.address, 21);
-        let client = &lab.client.netns;
-        transfer_with(client, (tool, mode, security), address, action, &words)
-    };
-    let outcome = server.serve_during(guard, || come(Action::Download("file")))?;
-    Ok(Came {
-        works: outcome.success && outcome.received == content(),
-        modes: outcome.modes,
-        log: outcome.log,
-    })
+    let cell = visit.cell;
+    let how = (cell.tool, cell.mode, cell.security);
+    let address = (server.listeners.address, 21);
+    let client = &lab.client.netns;
+    let content = content();
+    let mut came = Came::default();
+    let transfers = [
+        (Action::Download("file"), guard),
+        (Action::Upload("file", &content), None),
+    ];
+    for (action, guard) in transfers {
+        let outcome = server.serve_during(guard, || {
+            transfer_with(client, how, address, action, &words)
+        })?;
+        let arrived = match action {
+            Action::Upload(..) => server.take_stored(),
+            Action::Download(_) | Action::List => outcome.received,
+        };
+        came.works = outcome.success && arrived == content;
+        came.modes.extend(outcome.modes);
+        came.log += &outcome.log;
+        if !came.works {
+            break;
+        }
+    }
+    Ok(came)
 }
 
 impl Visit {
@@ -78,6 +86,6 @@ impl fmt::Display for Visit {
 impl fmt::Display for Came {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.works { "works" } else { "fails" };
-        write!(f, "{how} by {:?}", self.modes)
+        write!(f, "{how} by {:?}\n{}", self.modes, self.log)
     }
 }
