@@ -127,6 +127,7 @@ impl<'a> Guard<'a> {
     fn nothing(&self, server: &Scripted<'_>) -> Result<()> {
         let tuples = self.firewall.tuples()?;
         ensure!(tuples.is_empty(), "armed: {tuples:?}");
+        ensure!(self.as_foretold()?, "something was refused");
         self.closed(server)
     }
 

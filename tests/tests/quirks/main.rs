@@ -154,16 +154,18 @@ fn read(lab: &Lab, name: &str, family: Family) -> Result<Transcript> {
 }
 
 /// Who comes in which mode. A quirk of a negotiation is for that one, over each family it exists on; any
-/// other is for all modes, two over IPv4 and two over IPv6.
+/// other is for all modes, two over IPv4 and two over IPv6. Who takes a file brings one only where the
+/// quirk speaks of STOR.
 fn visits(quirk: &Transcript) -> Vec<Visit> {
-    let negotiates = |mode: Mode| {
-        let verb = mode.verb().as_bytes();
+    let has = |verb: &str| {
+        let verb = verb.as_bytes();
         quirk.steps.iter().any(|step| step.bytes.starts_with(verb))
     };
-    let of_all_modes = !Mode::ALL.into_iter().any(negotiates);
+    let uploads = has("STOR");
+    let of_all_modes = !Mode::ALL.into_iter().any(|mode| has(mode.verb()));
     let wanted = |cell: &Cell| match of_all_modes {
         true => cell.family == Family::V6 || matches!(cell.mode, Mode::Pasv | Mode::Port),
-        false => negotiates(cell.mode),
+        false => has(cell.mode.verb()),
     };
     let visitors = match quirk.visitors.is_empty() {
         true => Visitor::all(),
@@ -175,6 +177,7 @@ fn visits(quirk: &Transcript) -> Vec<Visit> {
         cells.filter(wanted).map(move |cell| Visit {
             by: by.clone(),
             cell,
+            uploads,
         })
     };
     visitors.into_iter().flat_map(cells).collect()

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 pub struct Visit {
     pub by: Visitor,
     pub cell: Cell,
+    /// Whether it brings a file, too.
+    pub uploads: bool,
 }
 
 /// What came of it.
@@ -27,7 +29,7 @@ pub struct Came {
     pub log: String,
 }
 
-/// A download, which `guard` looks at, and an upload if that works; a control connection each.
+/// A download and, if that works, perhaps an upload; a control connection each.
 pub fn visit(
     lab: &Lab,
     server: &Quirky<'_>,
@@ -42,11 +44,9 @@ pub fn visit(
     let client = &lab.client.netns;
     let content = content();
     let mut came = Came::default();
-    let transfers = [
-        (Action::Download("file"), guard),
-        (Action::Upload("file", &content), None),
-    ];
-    for (action, guard) in transfers {
+    let mut actions = vec![Action::Download("file")];
+    actions.extend(visit.uploads.then_some(Action::Upload("file", &content)));
+    for action in actions {
         let outcome = server.serve_during(guard, || {
             transfer_with(client, how, address, action, &words)
         })?;
