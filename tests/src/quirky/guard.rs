@@ -73,7 +73,7 @@ impl<'a> Guard<'a> {
             ["nothing"] => self.nothing(server),
             ["opaque"] => self.opaque(),
             // What is left at the end says whether these were right.
-            ["logged-in"] | ["withdraw", _] | ["withdraw-active", _] => Ok(()),
+            ["logged-in"] | ["withdraw" | "withdraw-active", _] => Ok(()),
             _ => bail!("cannot be checked"),
         }
     }

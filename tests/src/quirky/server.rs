@@ -11,11 +11,14 @@ use super::guard::Guard;
 use super::script::Script;
 use super::session::{Session, Surroundings};
 use crate::control::dial;
-use crate::lab::{Family, Host};
+use crate::lab::{Family, Host, Lab};
 use crate::scripted::Scripted;
 
 /// Length of the file that can be downloaded, bytes; `ordinary.txt` says it too.
 pub const CONTENT_SIZE: usize = 20_000;
+
+/// Segments that may be on the way without an acknowledgment: more than any reply has bytes.
+const WINDOW: u32 = 512;
 
 /// The file that can be downloaded, whatever it is called.
 #[must_use]
@@ -36,12 +39,17 @@ pub struct Quirky<'a> {
 }
 
 impl<'a> Quirky<'a> {
-    /// Listens on port 21 of the host's address of that family; who comes has to wait for
+    /// Listens on port 21 of the server's address of that family; who comes has to wait for
     /// [`Quirky::serve_during`].
     ///
     /// # Errors
     /// When the port is taken.
-    pub fn start(host: &'a Host, family: Family, script: Script) -> Result<Self> {
+    pub fn start(lab: &'a Lab, family: Family, script: Script) -> Result<Self> {
+        let host = &lab.server;
+        // With more than the usual ten segments on the way, what waits would be put into one.
+        let client = lab.client.address(family);
+        host.netns
+            .ip(&format!("route add {client} dev eth0 initcwnd {WINDOW}"))?;
         Ok(Self {
             host,
             listeners: Scripted::start(host, family)?,

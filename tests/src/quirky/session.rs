@@ -1,7 +1,7 @@
 //! One control connection of a quirky server.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, Error, ErrorKind, Write as _};
 use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
         match self.control.read_until(b'\n', &mut line) {
             Ok(0) => Ok(None),
             Ok(_) => Ok(Some(line)),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error).context("the client is silent"),
         }
     }
@@ -163,8 +163,8 @@ impl<'a> Session<'a> {
         for segment in bytes.chunks(self.segment) {
             thread::sleep(self.delay);
             match self.control.get_mut().write_all(segment) {
-                // The client is gone: that is read next.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                // That is read next.
+                Err(error) if is_gone(&error) => {}
                 sent => sent.context("speak to the client")?,
             }
         }
@@ -181,18 +181,20 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Who has not come yet comes to nothing.
+    fn close(&mut self) -> Result<()> {
+        self.data.close();
+        let guard = self.around.guard;
+        guard
+            .map_or(Ok(()), |guard| guard.closed(self.around.server))
+            .context("after the listener was closed")
+    }
+
     /// `false`: the data connection does not come about.
     fn act(&mut self, act: Act, verb: &str) -> Result<bool> {
         match act {
             Act::Listen(port) => self.data.listen(port)?,
-            Act::Close => {
-                self.data.close();
-                if let Some(guard) = self.around.guard {
-                    guard
-                        .closed(self.around.server)
-                        .context("after the listener was closed")?;
-                }
-            }
+            Act::Close => self.close()?,
             Act::Connect => {
                 self.frozen = None;
                 return self.data.connect(self.control.get_ref());
@@ -209,6 +211,14 @@ impl<'a> Session<'a> {
         }
         Ok(true)
     }
+}
+
+/// Whether the client has closed.
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
 }
 
 /// What ftpfw makes of a step on a host.

@@ -91,7 +91,7 @@ impl<'a> Stage<'a> {
     fn set(lab: &'a Lab, name: &str) -> Result<Self> {
         let start = |family| {
             let script = Script::new(&read(lab, name, family)?, &read(lab, ORDINARY, family)?);
-            Quirky::start(&lab.server, family, script)
+            Quirky::start(lab, family, script)
         };
         let quirk = read(lab, name, Family::V4)?;
         if let Some(port) = quirk.service {
