@@ -36,6 +36,7 @@ macro_rules! quirks {
 
 quirks! {
     active_refused = "active-refused",
+    address_in_229 = "address-in-229",
     cr_ends_lines = "cr-ends-lines",
     dials_before_200 = "dials-before-200",
     echo = "echo",
@@ -46,9 +47,12 @@ quirks! {
     listener_closes_behind_the_client = "listener-closes-behind-the-client",
     low_port = "low-port",
     many_lines = "many-lines",
+    no_cr = "no-cr",
+    nobody_listens = "nobody-listens",
     numbers_too_big = "numbers-too-big",
     one_byte_a_segment = "one-byte-a-segment",
     ordinary = "ordinary",
+    other_spellings = "other-spellings",
     passive_refused = "passive-refused",
     pasv_answered_by_229 = "pasv-answered-by-229",
     port_of_another_program = "port-of-another-program",
