@@ -128,17 +128,32 @@ pub fn transfer_over(
     server: (IpAddr, u16),
     action: Action<'_>,
 ) -> Result<Outcome> {
+    transfer_with(netns, how, server, action, &[])
+}
+
+/// As [`transfer_over`], by a client with these words in front of its command line.
+///
+/// # Errors
+/// As [`transfer_over`].
+pub fn transfer_with(
+    netns: &Netns,
+    how: (Tool, Mode, Security),
+    server: (IpAddr, u16),
+    action: Action<'_>,
+    words: &[String],
+) -> Result<Outcome> {
     let (tool, mode, security) = how;
     let directory = TempDir::with_prefix("ftpfw-client-").context("make a directory")?;
     let local = directory.path().join("local");
     if let Action::Upload(_, bytes) = action {
         fs::write(&local, bytes)?;
     }
-    let mut command = match tool {
+    let plain = match tool {
         Tool::Curl => curl((mode, security), server, action, &local)?,
         Tool::Lftp => lftp((mode, security), server, action, &local)?,
         Tool::Ftplib => ftplib((mode, security), server, action, &local)?,
     };
+    let mut command = with_words(&plain, words);
     // No settings and no history of whoever runs the tests.
     command.env("HOME", directory.path()).env("LC_ALL", "C");
     command
@@ -164,6 +179,15 @@ pub fn transfer_over(
         modes,
         log,
     })
+}
+
+/// The same command with words in front: lftp takes everything behind its `-c` for commands.
+fn with_words(plain: &Command, words: &[String]) -> Command {
+    let mut command = Command::new(plain.get_program());
+    command.args(words).args(plain.get_args());
+    let set = plain.get_envs();
+    command.envs(set.filter_map(|(name, value)| Some((name, value?))));
+    command
 }
 
 /// The modes in the client's dialogue. curl, lftp and ftplib show it each in its own way.

@@ -27,6 +27,17 @@ pub enum Family {
     V6,
 }
 
+impl Family {
+    /// That of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
 /// A namespace with one NIC, `eth0`, and an address of each family.
 #[derive(Debug)]
 pub struct Host {

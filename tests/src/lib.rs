@@ -24,6 +24,7 @@ pub mod packets;
 pub mod place;
 pub mod probe;
 pub mod programs;
+pub mod quirky;
 pub mod random;
 pub mod refusal;
 pub mod reply;

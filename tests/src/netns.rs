@@ -98,6 +98,14 @@ impl Netns {
         command
     }
 
+    /// The processes inside.
+    ///
+    /// # Errors
+    /// When `ip` cannot tell.
+    pub fn pids(&self) -> Result<Vec<Pid>> {
+        pids(&self.name)
+    }
+
     /// Runs lines of `ip` commands inside, all by one process.
     ///
     /// # Errors
@@ -169,16 +177,18 @@ impl Drop for Netns {
 /// Kills what still runs inside, then removes the namespace. Says what failed: a guard must not
 /// panic, it may be dropped by a panic.
 fn remove(name: &str) {
-    if let Ok(output) = Command::new("ip").args(["netns", "pids", name]).output() {
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
-            if let Some(pid) = line.trim().parse().ok().and_then(Pid::from_raw) {
-                let _already_gone = kill_process(pid, Signal::KILL);
-            }
-        }
+    for pid in pids(name).unwrap_or_default() {
+        let _already_gone = kill_process(pid, Signal::KILL);
     }
     if let Err(error) = run(Command::new("ip").args(["netns", "del", name])) {
         eprintln!("ftpfw-tests: namespace {name} stays behind: {error:#}");
     }
+}
+
+fn pids(name: &str) -> Result<Vec<Pid>> {
+    let printed = run(Command::new("ip").args(["netns", "pids", name]))?;
+    let numbers = printed.lines().filter_map(|line| line.trim().parse().ok());
+    Ok(numbers.filter_map(Pid::from_raw).collect())
 }
 
 /// Removes the namespaces whose maker is dead.

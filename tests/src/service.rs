@@ -17,7 +17,7 @@ pub fn start(lab: &Lab, port: u16) -> Result<()> {
     let program = programs::find("python3")?;
     let address = SocketAddr::new(lab.server.v4.into(), port);
     let script = format!(
-        "import socket; s = socket.create_server(('{}', {port})); s.accept(); s.accept()",
+        "import socket; s = socket.create_server(('{}', {port}))\nwhile True: s.accept()",
         address.ip()
     );
     let mut shell = Command::new("sh");

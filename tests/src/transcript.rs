@@ -10,11 +10,36 @@
 //! | `C ` / `S ` | the client / the server sends this line; CR LF is added |
 //! | `c ` / `s ` | the same, but only these bytes: `\r \n \0 \xHH` are escapes |
 //! | `! ` | what the line above came to, in [`describe`]'s words |
+//!
+//! and those that only the server of [`crate::quirky`] understands:
+//!
+//! | start | meaning |
+//! |---|---|
+//! | `> ` | the server does this, as [`Act`] has it |
+//! | `!! ` | what a host makes of the line above, whose sockets say more than the bytes |
+//! | `by CLIENT WORDS` | only clients so named come, with these words on their command line |
+//! | `fails CLIENT` | this client does not get its file, with or without ftpfw; `fails CLIENT ipv6`: over IPv6 |
+//! | `drops` | ftpfw drops what clients dial, and they fail; without this line it drops nothing of theirs |
+//! | `service PORT` | another program of the server's listens on that port |
+//!
+//! `{s} {c}` are the server's and the client's address as PORT writes it, `{server} {client}` as it is,
+//! `{p}` is port 50000 as PORT writes it.
 
 use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ftpfw_common::{Address, abi::event::Direction, control::Conclusion};
+
+use crate::quirky::{Act, Visitor};
+
+/// What stands in braces, where nobody has an address.
+const ON_PAPER: [(&str, &str); 5] = [
+    ("{s}", "10,77,0,1"),
+    ("{c}", "10,0,0,9"),
+    ("{p}", "195,80"),
+    ("{server}", "10.77.0.1"),
+    ("{client}", "10.0.0.9"),
+];
 
 /// What somebody sends, and what it comes to.
 #[derive(Clone, Debug)]
@@ -25,6 +50,10 @@ pub struct Step {
     pub bytes: Vec<u8>,
     /// What they come to, as [`describe`] says it.
     pub expected: Vec<String>,
+    /// What they come to on a host, where that is something else.
+    pub on_a_host: Vec<String>,
+    /// What the server does next.
+    pub acts: Vec<Act>,
 }
 
 /// A whole transcript.
@@ -36,16 +65,39 @@ pub struct Transcript {
     pub client: Address,
     /// Met in the middle.
     pub adopted: bool,
+    /// What the server does before anybody says anything.
+    pub opening: Vec<Act>,
     /// In order.
     pub steps: Vec<Step>,
+    /// Who comes, if not all.
+    pub visitors: Vec<Visitor>,
+    /// Who does not get his file.
+    pub fails: Vec<String>,
+    /// Whether ftpfw drops SYNs of theirs.
+    pub drops: bool,
+    /// Where another program of the server's listens.
+    pub service: Option<u16>,
 }
 
 impl Transcript {
-    /// Reads one file.
+    /// Reads one file, with addresses that nobody has.
     ///
     /// # Errors
     /// With the line that makes no sense.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_filled(path, |line| {
+            let line = line.to_owned();
+            ON_PAPER
+                .iter()
+                .fold(line, |line, (name, value)| line.replace(name, value))
+        })
+    }
+
+    /// Reads one file whose every line went through `fill`.
+    ///
+    /// # Errors
+    /// As [`Transcript::read`].
+    pub fn read_filled(path: &Path, fill: impl Fn(&str) -> String) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {path:?}"))?;
         let name = path
             .file_stem()
@@ -54,11 +106,16 @@ impl Transcript {
             name: name.unwrap_or_default(),
             client: Address::v4([10, 0, 0, 9]),
             adopted: false,
+            opening: Vec::new(),
             steps: Vec::new(),
+            visitors: Vec::new(),
+            fails: Vec::new(),
+            drops: false,
+            service: None,
         };
         for (number, line) in text.lines().enumerate() {
             transcript
-                .line(line)
+                .line(&fill(line))
                 .with_context(|| format!("{}, line {}: {line:?}", path.display(), number + 1))?;
         }
         Ok(transcript)
@@ -89,10 +146,16 @@ impl Transcript {
             "S" => self.say(Direction::Server, [rest.as_bytes(), b"\r\n"].concat()),
             "c" => self.say(Direction::Client, unescape(rest)?),
             "s" => self.say(Direction::Server, unescape(rest)?),
-            "!" => match self.steps.last_mut() {
-                Some(step) => step.expected.push(rest.to_owned()),
-                None => bail!("nothing was said yet"),
+            "!" => self.last()?.expected.push(rest.to_owned()),
+            "!!" => self.last()?.on_a_host.push(rest.to_owned()),
+            ">" => match self.steps.last_mut() {
+                Some(step) => step.acts.push(rest.parse()?),
+                None => self.opening.push(rest.parse()?),
             },
+            "by" => self.visitors.push(rest.parse()?),
+            "fails" => self.fails.push(rest.to_owned()),
+            "drops" => self.drops = true,
+            "service" => self.service = Some(rest.parse()?),
             _ => bail!("no such kind of line"),
         }
         Ok(())
@@ -103,11 +166,21 @@ impl Transcript {
             direction,
             bytes,
             expected: Vec::new(),
+            on_a_host: Vec::new(),
+            acts: Vec::new(),
         });
+    }
+
+    fn last(&mut self) -> Result<&mut Step> {
+        self.steps.last_mut().context("nothing was said yet")
     }
 }
 
-fn unescape(text: &str) -> Result<Vec<u8>> {
+/// Bytes in which `\r \n \0 \xHH` are escapes.
+///
+/// # Errors
+/// When there are other escapes.
+pub fn unescape(text: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut characters = text.bytes();
     while let Some(byte) = characters.next() {

@@ -13,8 +13,12 @@ use ftpfw_tests::transcript::{Transcript, describe};
 /// Where each direction starts: the client's sequence numbers wrap on the way.
 const STARTS: [Sequence; 2] = [Sequence(u32::MAX - 20), Sequence(1000)];
 
+/// Those of the engine's own, and those that a server acts by (`ftpfw_tests::quirky`).
 fn transcripts() -> Result<Vec<Transcript>> {
-    Transcript::read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts"))
+    let directories = ["transcripts", "quirks"].into_iter();
+    let read =
+        directories.map(|it| Transcript::read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join(it)));
+    Ok(read.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// One segment of a step: the step's number, and which of its bytes.

@@ -43,8 +43,9 @@ const STARTS: [Sequence; 2] = [Sequence(u32::MAX - 20), Sequence(1000)];
 
 #[test]
 fn transcripts_whole_and_cut() -> Result<()> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts");
-    let transcripts = Transcript::read_all(&directory)?;
+    let directory = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let mut transcripts = Transcript::read_all(&directory("transcripts"))?;
+    transcripts.extend(Transcript::read_all(&directory("quirks"))?);
     in_a_namespace("transcripts", |bench| {
         for transcript in &transcripts {
             bench.transcript(transcript, None)?;
