@@ -8,6 +8,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use ftpfw_common::{
     Address,
     abi::{
+        idle::Place,
         keys::{EntitledKey, ListenerKey, SessionKey, TupleKey},
         policy::ftps,
         values::{Entitled, Listener, Mode, PortEntry, Tuple},
@@ -16,7 +17,7 @@ use ftpfw_common::{
 };
 
 use crate::{
-    atomic, count, events,
+    atomic, count, events, idle,
     maps::{CLAIMED, DAEMONS, ENTITLED, LISTENERS, PORTS, settings},
 };
 
@@ -51,6 +52,7 @@ pub fn opened(key: &ListenerKey, daemon: u32, now: u64) {
         admitted: 0,
     };
     change_count(key.port, PortEntry::ONE_LISTENER);
+    idle::busy(Place::tcp(key.port as u16));
     if LISTENERS
         .insert(key, listener, u64::from(BPF_NOEXIST))
         .is_err()

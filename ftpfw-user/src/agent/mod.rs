@@ -158,14 +158,14 @@ impl Agent {
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let tuples = shared.maps.tuples()?;
+        let swept = (shared.maps.tuples()?, shared.maps.idle_ports()?);
         let interfaces = AsyncMutex::new(interfaces);
         // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {
             result = follow(&shared, &mut self.events) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
             result = self.metrics.serve(Arc::clone(&shared)) => Ok(result?),
-            () = sweep::sweep(&shared.maps, tuples, &shared.follower, &shared.journal) => Ok(()),
+            () = sweep::sweep(&shared.maps, swept, &shared.follower, &shared.journal) => Ok(()),
             result = interfaces::watch(&interfaces, &shared.journal) => result,
             () = reloader.serve(&shared, &interfaces) => Ok(()),
             () = service::watchdog() => Ok(()),

@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::{event::Event, follow::Follower, journal::Journal};
 use crate::kernel::{
     Maps, Wire, clock,
+    idle::Finder,
     tuples::{self, Tuples},
 };
 
@@ -27,7 +28,12 @@ const SESSIONS_EVERY: u32 = 10;
 const GRACE: u64 = 5_000_000_000;
 
 /// Sweeps for ever. Verdicts never depend on it: the programs check deadlines themselves.
-pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, journal: &Journal) {
+pub async fn sweep(
+    maps: &Maps,
+    (mut tuples, idle): (Tuples, Finder),
+    follower: &Mutex<Follower>,
+    journal: &Journal,
+) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u32.. {
@@ -35,6 +41,7 @@ pub async fn sweep(maps: &Maps, mut tuples: Tuples, follower: &Mutex<Follower>, 
         journal.log_limit().tick();
         collect_expired(&mut tuples, journal);
         mend_counts(&mut tuples);
+        idle.look();
         if tick % SESSIONS_EVERY == 0
             && let Err(error) = forget_ended(maps, follower)
         {

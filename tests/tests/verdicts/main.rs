@@ -56,16 +56,23 @@ fn in_every_program() -> Result<()> {
     for setup in Setup::ALL {
         let cases = table::cases(&world, setup);
         for program in Program::ALL {
-            let mut bench = Bench::load(program, &world, setup)?;
-            let mut run = || play(&mut bench, &cases, false);
-            let (found, skipped) = world.netns().run(&mut run)??;
-            wrong.extend(found.into_iter().map(|it| format!("{setup:?}: {it}")));
-            println!("{setup:?}, {program:?}: {} packets", cases.len() - skipped);
-            // Frames of several buffers.
-            ensure!(
-                program != Program::Ingress || skipped == 0,
-                "{skipped} skipped"
-            );
+            // Before the agent has found out which ports are idle, and after.
+            for idle in [false, true] {
+                let mut bench = Bench::load(program, &world, setup)?;
+                if idle {
+                    bench.find_idle_ports()?;
+                }
+                let mut run = || play(&mut bench, &cases, false);
+                let (found, skipped) = world.netns().run(&mut run)??;
+                let found = found.into_iter();
+                wrong.extend(found.map(|it| format!("{setup:?}, idle known {idle}: {it}")));
+                println!("{setup:?}, {program:?}: {} packets", cases.len() - skipped);
+                // Frames of several buffers.
+                ensure!(
+                    program != Program::Ingress || skipped == 0,
+                    "{skipped} skipped"
+                );
+            }
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -111,6 +118,7 @@ fn kernel_and_host_agree_on_every_cut_of_every_packet() -> Result<()> {
         let cases = table::cases(&world, setup);
         for program in Program::ALL {
             let mut bench = Bench::load(program, &world, setup)?;
+            bench.find_idle_ports()?;
             let mut tables = HostTables::new(&world, setup);
             let mut cut_all = || -> Result<()> {
                 for case in &cases {

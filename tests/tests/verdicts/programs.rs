@@ -131,6 +131,12 @@ impl Bench {
         Ok(())
     }
 
+    /// As an agent does every second.
+    pub fn find_idle_ports(&self) -> Result<()> {
+        self.kernel.maps().idle_ports()?.look();
+        Ok(())
+    }
+
     /// Opaque sessions, and listeners for them: once.
     fn entitle(&mut self, world: &World) -> Result<()> {
         let (mut entitled, mut opaque) =
