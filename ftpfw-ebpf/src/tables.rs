@@ -50,6 +50,9 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn armed(&self, key: &TupleKey) -> Armed {
+        if idle::is_idle(Place::tuple(key)) {
+            return Armed::None;
+        }
         // SAFETY: a tuple that is removed meanwhile may show another's deadline: that one is live too.
         match unsafe { ARMED.get(key) } {
             Some(tuple) if tuple.until > clock::coarse() => Armed::Live,

@@ -80,13 +80,14 @@ pub fn arm(key: &TupleKey, owner: &Owner, now: u64) -> Result<(), Refusal> {
         unsafe { *last = *key };
     }
     count_up(key);
-    if ARMED.insert(key, tuple, u64::from(BPF_NOEXIST)).is_ok() {
-        return Ok(());
+    if ARMED.insert(key, tuple, u64::from(BPF_NOEXIST)).is_err() {
+        count_down(key);
+        ARMED
+            .insert(key, tuple, u64::from(BPF_EXIST))
+            .map_err(|_| Refusal::TuplesFull)?;
     }
-    count_down(key);
-    ARMED
-        .insert(key, tuple, u64::from(BPF_EXIST))
-        .map_err(|_| Refusal::TuplesFull)
+    idle::busy(Place::tuple(key));
+    Ok(())
 }
 
 /// Takes a tuple that nobody claimed away from `session`; `false` if it is not there or not its.

@@ -50,14 +50,16 @@ pub fn for_others(
         let before = entries.get(&u32::from(port), 0)?;
         let after = before + PortEntry::ONE_ARMED * u64::from(clients);
         entries.set(u32::from(port), after, 0)?;
-        // Of its neighbours too: that is never wrong.
+        // Of its neighbours too, and so with each tuple: that is never wrong.
         idle.set(Place::tcp(port).word, 0, 0)?;
         for client in 0..clients {
             let client = Address::v4((0xac10_0000 + client).to_be_bytes());
             let key = TupleKey::passive(client, server, port);
+            let place = Place::tuple(&key);
             let key: Key = key.as_bytes().try_into().context("the size of a key")?;
             let value: Value = tuple.as_bytes().try_into().context("the size of a tuple")?;
             armed.insert(key, value, 0)?;
+            idle.set(place.word, 0, 0)?;
         }
     }
     Ok(())

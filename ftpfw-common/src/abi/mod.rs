@@ -38,8 +38,7 @@ pub mod maps {
     /// port ([`super::FLOW_PORTS_SHIFT`]). An array look-up costs a tenth of one in `FLOWS`, and a flood of segments
     /// of no connection meets ports without flows.
     pub const FLOW_PORTS: &str = "FLOW_PORTS";
-    /// `Array<u32, u64>`, [`super::idle::WORDS`] entries, mmapable: ports where one look is enough, see
-    /// [`super::idle`].
+    /// `Array<u32, u64>`, [`super::idle::WORDS`] entries, mmapable: where one look is enough.
     pub const IDLE: &str = "IDLE";
     /// `Hash<PairKey, u64>`: number of live opaque sessions of a client on a server address.
     pub const OPAQUE: &str = "OPAQUE";

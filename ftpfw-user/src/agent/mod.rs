@@ -158,7 +158,7 @@ impl Agent {
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let swept = (shared.maps.tuples()?, shared.maps.idle_ports()?);
+        let swept = (shared.maps.tuples()?, shared.maps.idle_finder()?);
         let interfaces = AsyncMutex::new(interfaces);
         // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {

@@ -41,7 +41,9 @@ pub async fn sweep(
         journal.log_limit().tick();
         collect_expired(&mut tuples, journal);
         mend_counts(&mut tuples);
-        idle.look();
+        if let Err(error) = idle.look() {
+            error!("cannot read the map of armed tuples: {error:#}");
+        }
         if tick % SESSIONS_EVERY == 0
             && let Err(error) = forget_ended(maps, follower)
         {

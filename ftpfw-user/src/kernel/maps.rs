@@ -207,13 +207,16 @@ impl Maps {
         )
     }
 
-    /// What finds ports that are idle.
+    /// What finds out where nothing can be let in.
     ///
     /// # Errors
     ///
     /// As [`Self::ports`].
-    pub fn idle_ports(&self) -> anyhow::Result<Finder> {
-        Finder::new(self.ports()?, self.by_name[abi::maps::FLOW_PORTS].fd())
+    pub fn idle_finder(&self) -> anyhow::Result<Finder> {
+        let armed = self.by_name[abi::maps::ARMED].fd().as_fd();
+        let armed = MapData::from_fd(armed.try_clone_to_owned()?)?;
+        let flows = self.by_name[abi::maps::FLOW_PORTS].fd();
+        Finder::new(self.ports()?, flows, armed)
     }
 
     /// `CLIENTS`, mapped into memory.

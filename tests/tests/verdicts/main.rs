@@ -51,16 +51,17 @@ fn on_the_host() -> Result<()> {
 
 #[test]
 fn in_every_program() -> Result<()> {
-    let world = World::new()?;
     let mut wrong = Vec::new();
     for setup in Setup::ALL {
-        let cases = table::cases(&world, setup);
         for program in Program::ALL {
-            // Before the agent has found out which ports are idle, and after.
+            // Handshakes of a world end after a minute.
+            let world = World::new()?;
+            let cases = table::cases(&world, setup);
+            // Before the agent has found out what is idle, and after.
             for idle in [false, true] {
                 let mut bench = Bench::load(program, &world, setup)?;
                 if idle {
-                    bench.find_idle_ports()?;
+                    bench.find_idle()?;
                 }
                 let mut run = || play(&mut bench, &cases, false);
                 let (found, skipped) = world.netns().run(&mut run)??;
@@ -118,7 +119,7 @@ fn kernel_and_host_agree_on_every_cut_of_every_packet() -> Result<()> {
         let cases = table::cases(&world, setup);
         for program in Program::ALL {
             let mut bench = Bench::load(program, &world, setup)?;
-            bench.find_idle_ports()?;
+            bench.find_idle()?;
             let mut tables = HostTables::new(&world, setup);
             let mut cut_all = || -> Result<()> {
                 for case in &cases {

@@ -132,9 +132,8 @@ impl Bench {
     }
 
     /// As an agent does every second.
-    pub fn find_idle_ports(&self) -> Result<()> {
-        self.kernel.maps().idle_ports()?.look();
-        Ok(())
+    pub fn find_idle(&self) -> Result<()> {
+        self.kernel.maps().idle_finder()?.look()
     }
 
     /// Opaque sessions, and listeners for them: once.

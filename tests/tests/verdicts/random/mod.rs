@@ -83,7 +83,7 @@ impl Arena {
             .filter(|case| case.theme != table::FOLLOWER);
         let load = |program| {
             let bench = Bench::load(program, &world, Setup::Defaults)?;
-            bench.find_idle_ports()?;
+            bench.find_idle()?;
             Ok(bench)
         };
         let benches = Program::ALL.into_iter().map(load);
