@@ -7,6 +7,7 @@ mod crowd;
 mod drop;
 mod engine;
 mod ftp;
+mod hold;
 mod meter;
 mod pass;
 mod plot;

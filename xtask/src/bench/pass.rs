@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use ftpfw_tests::generator::{Generator, Load};
 use ftpfw_tests::netns::Netns;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::contender::{Contender, DATA_PORT, Filter};
+use super::hold::{BATCH, Holders, allow_many_sockets, silence};
 use super::report::{Better, Bound, Report, Table};
 use super::rounds::Samples;
 
@@ -41,8 +41,7 @@ const FILTERS: [Filter; 5] = [
 struct Pair {
     contender: Contender,
     generator: Generator,
-    _clients: Vec<TcpStream>,
-    _servers: Vec<TcpStream>,
+    _holders: Holders,
     client: TcpStream,
     server: TcpStream,
 }
@@ -55,6 +54,7 @@ pub fn measure(rounds: u32) -> Result<Report> {
     allow_many_sockets()?;
     let from = Netns::new("bench-generator")?;
     from.sysctl("ipv4/tcp_congestion_control", "reno")?;
+    silence(&from)?;
     let pairs = (0_u8..).zip(FILTERS);
     let mut pairs: Vec<Pair> = pairs
         .map(|(number, filter)| Pair::new(filter, &from, number).context(filter.name()))
@@ -108,7 +108,7 @@ fn tell(
         );
     } else {
         let what = |against: &str| format!("{title}: ftpfw, tc against {against}");
-        let least = better(again, none)?.low;
+        let least = samples.same(none, again)?;
         report.goal(
             what("no firewall"),
             Bound::AtLeast(least),
@@ -131,19 +131,27 @@ impl Pair {
         if first {
             contender.arm(&[])?;
         }
-        let (mut clients, mut servers) = connections(&contender, from)?;
+        let server = SocketAddrV4::new(contender.host.v4, DATA_PORT);
+        let listener = contender.host.netns.run(|| TcpListener::bind(server))??;
+        let mut generator = Generator::load()?;
+        let mut holders = Holders::default();
+        let sources: Vec<u16> = SOURCES.collect();
+        for ports in sources.chunks(BATCH) {
+            // Who dialled is not needed any more: the generator speaks for it.
+            let accept = |port: &u16| connection(contender.client, *port, &listener).map(|it| it.1);
+            let accept = || ports.iter().map(accept).collect::<Result<Vec<_>>>();
+            let servers = from.run(accept)??;
+            generator.swallow(&servers)?;
+            holders.hold(servers)?;
+        }
+        let (client, server) = from.run(|| connection(contender.client, BULK, &listener))??;
         if !first {
             contender.arm(&["--protect", &format!("{DATA_PORT}-65535")])?;
         }
-        let client = clients.pop().context("the last one is for bulk")?;
-        let server = servers.pop().context("the last one is for bulk")?;
-        let mut generator = Generator::load()?;
-        generator.swallow(&servers)?;
         Ok(Self {
             contender,
             generator,
-            _clients: clients,
-            _servers: servers,
+            _holders: holders,
             client,
             server,
         })
@@ -204,40 +212,17 @@ impl Pair {
     }
 }
 
-/// Clients' and servers' ends, in the same order; the last one is that for bulk.
-fn connections(contender: &Contender, from: &Netns) -> Result<(Vec<TcpStream>, Vec<TcpStream>)> {
-    let server = SocketAddrV4::new(contender.host.v4, DATA_PORT);
-    let listener = contender.host.netns.run(|| TcpListener::bind(server))??;
-    from.run(|| {
-        let mut pairs = (Vec::new(), Vec::new());
-        for port in SOURCES.chain([BULK]) {
-            pairs.0.push(dial(contender.client, port, server)?);
-            pairs.1.push(listener.accept()?.0);
-        }
-        Ok(pairs)
-    })?
-}
-
-/// Connects from that port, in the namespace of the calling thread.
+/// Client's and server's end of a connection from that port, in the namespace of the calling thread.
 ///
 /// # Errors
 /// When the port is taken, or nobody answers.
-pub fn dial(client: Ipv4Addr, port: u16, server: SocketAddrV4) -> Result<TcpStream> {
+pub fn connection(
+    client: Ipv4Addr,
+    port: u16,
+    listener: &TcpListener,
+) -> Result<(TcpStream, TcpStream)> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     bind(&socket, &SocketAddr::from((client, port)))?;
-    connect(&socket, &SocketAddr::from(server)).with_context(|| format!("dial from {port}"))?;
-    Ok(socket.into())
-}
-
-/// Both ends of all connections are this process's.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn allow_many_sockets() -> Result<()> {
-    let many = Some(1 << 20);
-    let limit = Rlimit {
-        current: many,
-        maximum: many,
-    };
-    setrlimit(Resource::Nofile, limit).context("allow this process many sockets")
+    connect(&socket, &listener.local_addr()?).with_context(|| format!("dial from {port}"))?;
+    Ok((socket.into(), listener.accept()?.0))
 }

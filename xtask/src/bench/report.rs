@@ -214,8 +214,13 @@ impl Goal {
 impl Bound {
     fn text(self) -> String {
         match self {
-            Self::AtLeast(least) => format!("≥ {least}"),
-            Self::AtMost(most) => format!("≤ {most}"),
+            Self::AtLeast(least) => format!("≥ {}", rounded(least)),
+            Self::AtMost(most) => format!("≤ {}", rounded(most)),
         }
     }
+}
+
+/// As few digits as say it.
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
 }

@@ -56,6 +56,16 @@ impl Samples {
         self.pairs(of, less, |of, less| of - less)
     }
 
+    /// The least ratio of two that may be the same: these two are, and one is measured to be that much worse
+    /// than the other.
+    ///
+    /// # Errors
+    /// When there were no rounds.
+    pub fn same(&self, one: usize, other: usize) -> Result<f64> {
+        let (there, back) = (self.ratio(one, other)?, self.ratio(other, one)?);
+        Ok(there.low.min(back.low))
+    }
+
     fn pairs(&self, a: usize, b: usize, of: impl Fn(f64, f64) -> f64) -> Result<Estimate> {
         let pairs = self.0[a].iter().zip(&self.0[b]);
         Estimate::of(pairs.map(|(a, b)| of(*a, *b)).collect()).context("no rounds")

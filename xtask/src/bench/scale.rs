@@ -13,8 +13,8 @@ use ftpfw_tests::netns::Netns;
 
 use super::contender::{Contender, Filter};
 use super::crowd::Crowd;
+use super::hold::{allow_many_sockets, silence};
 use super::meter::{self, Meter};
-use super::pass::allow_many_sockets;
 use super::report::{Better, Bound, Report, Table};
 use super::rounds::Samples;
 use super::statistics::Estimate;
@@ -22,7 +22,7 @@ use super::statistics::Estimate;
 const OURS: Filter = Filter::Ftpfw("native");
 /// Room for what is measured.
 const LIMITS: &str =
-    "[limits]\nsessions = 110000\nsessions_per_client = 110000\ntuples = 1100000\n";
+    "[limits]\nsessions = 110000\nsessions_per_client = 110000\ntuples = 1048576\n";
 
 /// Ports with tuples, and clients on each: a million at most.
 const ARMED: RangeInclusive<u16> = 40_000..=40_999;
@@ -104,6 +104,7 @@ fn tuples(report: &mut Report, rounds: u32, options: &[&str]) -> Result<()> {
 fn sessions(report: &mut Report, rounds: u32, options: &[&str]) -> Result<()> {
     allow_many_sockets()?;
     let from = Netns::new("bench-generator")?;
+    silence(&from)?;
     let counts = [1, SESSIONS];
     let contenders = Contender::start_all(&[OURS; 2], &from, options)?;
     let crowds = contenders.iter().zip(counts);
