@@ -1,7 +1,7 @@
 //! Map `IDLE`: where nothing can be let in, a bit each: for TCP ports, for UDP ports, and for tuples by a
 //! hash of client and port.
 //!
-//! What `PORTS` and `FLOW_PORTS` say takes 768 KiB; a scan of all ports waits for memory at every packet.
+//! What `PORTS` and `FLOW_PORTS` say takes 1 MiB; a scan of all ports waits for memory at every packet.
 //! These bits take 16 KiB for a protocol and stay in the cache that is next to the CPU. Those of tuples take
 //! 128 KiB, where a look into `ARMED` that finds nothing waits for memory twice.
 //!

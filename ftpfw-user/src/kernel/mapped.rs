@@ -26,6 +26,10 @@ pub(super) struct Mapped<W> {
 }
 
 impl<W: Word> Mapped<W> {
+    /// From one word to the next: the kernel rounds entries of arrays up to 8 bytes (`array_map_alloc` in
+    /// `kernel/bpf/arraymap.c`).
+    const STRIDE: usize = size_of::<W>().next_multiple_of(8);
+
     /// Maps the array of `count` words behind `map`.
     ///
     /// # Errors
@@ -33,7 +37,7 @@ impl<W: Word> Mapped<W> {
     /// When the map is not mmapable or not writable for this process.
     pub(super) fn new(name: &str, map: impl AsFd, count: u32) -> anyhow::Result<Self> {
         let memory = MmapOptions::new()
-            .len(count as usize * size_of::<W>())
+            .len(count as usize * Self::STRIDE)
             .map_raw(map.as_fd().as_raw_fd())
             .with_context(|| format!("cannot map the array {name} into memory"))?;
         Ok(Self {
@@ -46,12 +50,12 @@ impl<W: Word> Mapped<W> {
     /// One word. Panics where there is none.
     pub(super) fn at(&self, index: u32) -> &W {
         assert!(index < self.count);
-        let first = self.memory.as_mut_ptr().cast::<W>();
-        // SAFETY: the mapping begins on a page, is `count` words long, of which this is one, and lives as
+        let first = self.memory.as_mut_ptr();
+        // SAFETY: the mapping begins on a page, is `count` strides long, of which this is one, and lives as
         // long as `self`. The kernel writes to it at the same time, but these words are only ever reached
         // by atomic operations: here, and in the programs by BPF's atomic instructions and aligned loads
         // and stores of whole words.
-        unsafe { &*first.add(index as usize) }
+        unsafe { &*first.add(index as usize * Self::STRIDE).cast::<W>() }
     }
 }
 
