@@ -114,10 +114,10 @@ fn play(bench: &mut Bench, cases: &[Case], dry_run: bool) -> Result<(Vec<String>
 /// No frame, however it is cut, makes one of the programs and the host disagree.
 #[test]
 fn kernel_and_host_agree_on_every_cut_of_every_packet() -> Result<()> {
-    let world = World::new()?;
     for setup in Setup::ALL {
-        let cases = table::cases(&world, setup);
         for program in Program::ALL {
+            let world = World::new()?;
+            let cases = table::cases(&world, setup);
             let mut bench = Bench::load(program, &world, setup)?;
             bench.find_idle()?;
             let mut tables = HostTables::new(&world, setup);
