@@ -2,6 +2,7 @@
 
 use crate::{
     abi::{
+        idle::Place,
         keys::{FlowKey, SessionKey, TupleKey},
         policy::port,
         values::PortEntry,
@@ -55,6 +56,11 @@ pub enum Flow {
 pub trait Tables {
     /// Policy and armed count of a local port.
     fn port(&self, port: u16) -> PortEntry;
+    /// Whether a port is known to refuse every SYN and to have no flow, without a look at its entry. That
+    /// it is not known means nothing.
+    fn is_idle(&self, _place: Place) -> bool {
+        false
+    }
     /// The state of a tuple.
     fn armed(&self, key: &TupleKey) -> Armed;
     /// The socket of a connection.
@@ -79,8 +85,8 @@ pub trait Tables {
         false
     }
     /// Whether the tuple, or the listener, of a socket of this host has let so many SYNs through that it
-    /// no longer remembers their flows.
-    fn notes_no_more(&self, _key: &TupleKey) -> bool {
+    /// no longer remembers their flows. `entry`: of its port.
+    fn notes_no_more(&self, _key: &TupleKey, _entry: PortEntry) -> bool {
         false
     }
     /// A SYN is let through: remember its flow, and claim its tuple where no tracepoint does.
@@ -125,7 +131,12 @@ fn decide_tcp(
     tcp: &Tcp,
     tables: &mut impl Tables,
 ) -> Reason {
-    let entry = tables.port(tcp.destination);
+    let idle = tables.is_idle(Place::tcp(tcp.destination));
+    let entry = if idle {
+        PortEntry::new(0, port::PROTECTED_TCP)
+    } else {
+        tables.port(tcp.destination)
+    };
     if entry.policy() & port::PROTECTED_TCP == 0 {
         return Reason::Unprotected;
     }
@@ -134,10 +145,10 @@ fn decide_tcp(
     }
     // What makes a scan cheap: no address is read, no hash computed. Where the first SYN claims, a
     // retransmission of it finds nothing armed any more.
-    let in_range = entry.policy() & port::PASSIVE_RANGE != 0;
-    if tcp.opens() && entry.is_idle() && !in_range && !tables.claims_on_syn() {
+    if tcp.opens() && entry.refuses_every_syn() && !tables.claims_on_syn() {
         return Reason::NotArmed;
     }
+    let in_range = entry.policy() & port::PASSIVE_RANGE != 0;
     let (client, server) = (network.source(cursor), network.destination(cursor));
     let tuple = TupleKey::passive(client, server, tcp.destination);
     let flow = FlowKey {
@@ -172,6 +183,7 @@ fn decide_tcp(
         // that passed after the SYN was let through does not matter any more.
         Socket::Request if !is_allowed(entry, &tuple, tables) => Reason::HandshakeTooLate,
         Socket::Request => Reason::Socket,
+        Socket::None if idle => Reason::NoConnection,
         Socket::None => match tables.flow(&flow) {
             Flow::Live => Reason::Flow,
             Flow::Handshake if !is_allowed(entry, &tuple, tables) => Reason::HandshakeTooLate,
@@ -184,7 +196,7 @@ fn decide_tcp(
                 Reason::Flow
             }
             // Behind a SYN of so many that it was not noted; the kernel asks for a cookie then.
-            Flow::None if !entry.is_idle() && tables.notes_no_more(&tuple) => Reason::Flow,
+            Flow::None if !entry.is_idle() && tables.notes_no_more(&tuple, entry) => Reason::Flow,
             Flow::None => Reason::NoConnection,
         },
     }
@@ -205,6 +217,9 @@ fn decide_udp(
     udp: &Udp,
     tables: &mut impl Tables,
 ) -> Reason {
+    if tables.is_idle(Place::udp(udp.destination)) {
+        return Reason::UdpUnsolicited;
+    }
     let entry = tables.port(udp.destination);
     if entry.policy() & port::PROTECTED_UDP == 0 {
         return Reason::Unprotected;

@@ -35,3 +35,13 @@ pub unsafe fn and(word: *mut u64, mask: u64) {
     // SAFETY: the caller's.
     unsafe { atomic_and::<u64, u64, { AtomicOrdering::Relaxed }>(word, mask) };
 }
+
+/// The same, as a full barrier: what was written before is seen by whoever sees the bits cleared.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn fetch_and(word: *mut u64, mask: u64) -> u64 {
+    // SAFETY: the caller's.
+    unsafe { atomic_and::<u64, u64, { AtomicOrdering::SeqCst }>(word, mask) }
+}

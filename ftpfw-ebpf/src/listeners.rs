@@ -10,6 +10,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use ftpfw_common::{
     Address,
     abi::{
+        idle::Place,
         keys::{EntitledKey, ListenerKey, SessionKey, TupleKey},
         policy::ftps,
         values::{Entitled, Listener, Mode, PortEntry, Tuple},
@@ -18,7 +19,7 @@ use ftpfw_common::{
 };
 
 use crate::{
-    atomic, count, events,
+    atomic, count, events, idle,
     maps::{CLAIMED, DAEMONS, ENTITLED, LISTENERS, PORTS, settings},
     tally,
 };
@@ -54,6 +55,7 @@ pub fn opened(key: &ListenerKey, daemon: u32, now: u64) {
         admitted: 0,
     };
     change_count(key.port, PortEntry::ONE_LISTENER);
+    idle::busy(Place::tcp(key.port as u16));
     if LISTENERS
         .insert(key, listener, u64::from(BPF_NOEXIST))
         .is_err()

@@ -17,6 +17,7 @@ mod conclude;
 mod count;
 mod cursor;
 mod events;
+mod idle;
 mod kernel;
 mod listeners;
 mod lookup;

@@ -9,6 +9,7 @@ use ftpfw_common::{
     abi::{
         clients,
         event::{Direction, EventHeader, PAYLOAD_CHUNK},
+        idle,
         keys::{EntitledKey, FlowKey, ListenerKey, PairKey, SessionKey, TupleKey},
         policy::Settings,
         values::{Entitled, Flow, Listener, PortEntry, Session, Tuple},
@@ -40,7 +41,9 @@ pub static SESSIONS: HashMap<SessionKey, Stored> = HashMap::with_max_entries(SES
 #[map]
 pub static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOW_COUNT, 0);
 #[map]
-pub static FLOW_PORTS: Array<u32> = Array::with_max_entries(PORT_COUNT, 0);
+pub static FLOW_PORTS: Array<u32> = Array::with_max_entries(PORT_COUNT, BPF_F_MMAPABLE);
+#[map]
+pub static IDLE: Array<u64> = Array::with_max_entries(idle::WORDS, BPF_F_MMAPABLE);
 #[map]
 pub static OPAQUE: HashMap<PairKey, u64> = HashMap::with_max_entries(SESSION_COUNT, 0);
 #[map]

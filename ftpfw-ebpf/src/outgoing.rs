@@ -82,7 +82,7 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
             if !control && !tcp.opens() {
                 // SAFETY: the context is valid during the program.
                 let local = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
-                if local || !is_closed_tcp(policy(tcp.source)) {
+                if local || !port::closes_tcp(policy(tcp.source)) {
                     return Outgoing::Other;
                 }
                 // SAFETY: this CPU's and this direction's record; nothing of it is borrowed.
@@ -103,7 +103,10 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
             }
         }
         Transport::Udp(udp) => {
-            if !is_closed_udp(policy(udp.source)) {
+            // On a port that the operator opened everything passes: a flow would only take the place of
+            // another one, and whoever asks a service there under forged names makes it send as many as
+            // he likes. The same for TCP.
+            if !port::closes_udp(policy(udp.source)) {
                 return Outgoing::Other;
             }
             note_ends(record, &cursor, network, udp.source, udp.destination);
@@ -116,20 +119,6 @@ fn classify(skb: *mut __sk_buff, record: *mut Record) -> Outgoing {
 #[inline(always)]
 fn policy(port: u16) -> u32 {
     PORTS.get(u32::from(port)).map_or(0, |entry| entry.policy())
-}
-
-/// Whether what comes to such a port passes as the answer to something only. On a port that the
-/// operator opened everything passes: a flow would only take the place of another one, and whoever
-/// asks a service there under forged names makes it send as many as he likes.
-#[inline(always)]
-const fn is_closed_udp(policy: u32) -> bool {
-    policy & (port::PROTECTED_UDP | port::OPEN_UDP) == port::PROTECTED_UDP
-}
-
-/// The same for TCP.
-#[inline(always)]
-const fn is_closed_tcp(policy: u32) -> bool {
-    policy & (port::PROTECTED_TCP | port::OPEN_TCP) == port::PROTECTED_TCP
 }
 
 /// Both ends of an outgoing packet, into the record.

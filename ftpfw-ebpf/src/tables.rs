@@ -5,6 +5,8 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext;
 use ftpfw_common::{
     abi::{
+        FLOW_PORTS_SHIFT,
+        idle::Place,
         keys::{FlowKey, SessionKey, TupleKey},
         values::{Flow, PortEntry},
     },
@@ -13,7 +15,7 @@ use ftpfw_common::{
 };
 
 use crate::{
-    clock, listeners,
+    clock, idle, listeners,
     lookup::{self, NO_SOCKET, TCP_LISTEN, TCP_NEW_SYN_RECV},
     maps::{ARMED, CLAIMED, FLOW_PORTS, FLOWS, LISTENERS, PORTS, settings},
     sessions, tuples,
@@ -42,7 +44,15 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn is_idle(&self, place: Place) -> bool {
+        idle::is_idle(place)
+    }
+
+    #[inline(always)]
     fn armed(&self, key: &TupleKey) -> Armed {
+        if idle::is_idle(Place::tuple(key)) {
+            return Armed::None;
+        }
         // SAFETY: a tuple that is removed meanwhile may show another's deadline: that one is live too.
         match unsafe { ARMED.get(key) } {
             Some(tuple) if tuple.until > clock::coarse() => Armed::Live,
@@ -81,7 +91,7 @@ impl Tables for KernelTables {
         if until - now < lifetime / 2 {
             // SAFETY: as above.
             unsafe { (*flow).until = now + lifetime };
-            mark(key.local_port, now);
+            mark(key, now);
         }
         filter::Flow::Live
     }
@@ -118,13 +128,19 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn notes_no_more(&self, key: &TupleKey) -> bool {
-        // SAFETY: as in `armed`.
-        match unsafe { ARMED.get(key) } {
+    fn notes_no_more(&self, key: &TupleKey, entry: PortEntry) -> bool {
+        let tuple = if entry.armed() > 0 {
+            // SAFETY: as in `armed`.
+            unsafe { ARMED.get(key) }
+        } else {
+            None
+        };
+        match tuple {
             Some(tuple) => {
                 let live = tuple.until > clock::coarse();
                 live && tuple.forwarded == 0 && u32::from(tuple.admitted) >= ADMITTED
             }
+            None if entry.listeners() == 0 => false,
             None => listeners::listens_for(key)
                 // SAFETY: as above.
                 .and_then(|key| unsafe { LISTENERS.get(key) })
@@ -270,8 +286,6 @@ pub fn established(connection: &TupleKey) {
     let _ = FLOWS.remove(key);
 }
 
-/// The unit of `FLOW_PORTS`: a little more than a second.
-const UNIT: u32 = 30;
 /// What a mark may be behind before it is renewed, in units: a line of the cache is not made dirty for
 /// every flow.
 const SLACK: u64 = 60;
@@ -280,12 +294,12 @@ const SLACK: u64 = 60;
 #[inline(always)]
 fn may_have_flows(port: u16, now: u64) -> bool {
     let until = FLOW_PORTS.get(u32::from(port)).copied().unwrap_or(u32::MAX);
-    u64::from(until) > now >> UNIT
+    u64::from(until) > now >> FLOW_PORTS_SHIFT
 }
 
 /// A flow on a local port lives from now on, as long as any may. Two CPUs write about the same.
 #[inline(always)]
-fn mark(port: u16, now: u64) {
+fn mark(key: &FlowKey, now: u64) {
     let longest = settings().map_or(0, |settings| {
         settings
             .tcp_flow_lifetime
@@ -293,13 +307,18 @@ fn mark(port: u16, now: u64) {
             .max(settings.closing_flow_lifetime)
             .max(HANDSHAKE)
     });
-    let least = ((now + longest) >> UNIT) + SLACK;
-    if let Some(until) = FLOW_PORTS.get_ptr_mut(u32::from(port)) {
+    let least = ((now + longest) >> FLOW_PORTS_SHIFT) + SLACK;
+    let place = Place::of(key.protocol, key.local_port);
+    if let Some(until) = FLOW_PORTS.get_ptr_mut(u32::from(key.local_port)) {
         // SAFETY: an aligned u32 of an array map.
-        unsafe {
-            if u64::from(*until) < least {
-                *until = (least + SLACK) as u32;
-            }
+        let late = unsafe { u64::from(*until) < least };
+        if late {
+            // SAFETY: as above.
+            unsafe { *until = (least + SLACK) as u32 };
+        }
+        // An atomic operation for every packet that goes out would be too dear.
+        if late || idle::may_become_idle(place) {
+            idle::busy(place);
         }
     }
 }
@@ -308,7 +327,7 @@ fn mark(port: u16, now: u64) {
 fn note(key: &FlowKey, lifetime: u64, state: u32) {
     let now = clock::coarse();
     let until = now + lifetime;
-    mark(key.local_port, now);
+    mark(key, now);
     if let Some(flow) = FLOWS.get_ptr_mut(key) {
         // Refreshed in place: an insert costs twenty times as much.
         // SAFETY: as in `flow`.

@@ -7,6 +7,7 @@ use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
 use ftpfw_common::{
     abi::{
         event::Bytes,
+        idle::Place,
         keys::TupleKey,
         values::{Mode, PortEntry, Tuple},
     },
@@ -16,7 +17,7 @@ use ftpfw_common::{
 use crate::{
     atomic,
     clients::{self, Counted},
-    events,
+    events, idle,
     maps::{ARMED, CLAIMED, LAST_ARMED, PORTS, settings},
 };
 
@@ -26,6 +27,7 @@ fn count_up(key: &TupleKey) {
     clients::count_up(&key.client, Counted::Tuples);
     if key.is_passive() {
         count_at_port(key, PortEntry::ONE_ARMED);
+        idle::busy(Place::tcp(key.server_port));
     }
 }
 
@@ -78,13 +80,14 @@ pub fn arm(key: &TupleKey, owner: &Owner, now: u64) -> Result<(), Refusal> {
         unsafe { *last = *key };
     }
     count_up(key);
-    if ARMED.insert(key, tuple, u64::from(BPF_NOEXIST)).is_ok() {
-        return Ok(());
+    if ARMED.insert(key, tuple, u64::from(BPF_NOEXIST)).is_err() {
+        count_down(key);
+        ARMED
+            .insert(key, tuple, u64::from(BPF_EXIST))
+            .map_err(|_| Refusal::TuplesFull)?;
     }
-    count_down(key);
-    ARMED
-        .insert(key, tuple, u64::from(BPF_EXIST))
-        .map_err(|_| Refusal::TuplesFull)
+    idle::busy(Place::tuple(key));
+    Ok(())
 }
 
 /// Takes a tuple that nobody claimed away from `session`; `false` if it is not there or not its.

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData};
 use ftpfw_common::Address;
+use ftpfw_common::abi::idle::Place;
 use ftpfw_common::abi::keys::TupleKey;
 use ftpfw_common::abi::maps;
 use ftpfw_common::abi::values::{Mode, PortEntry, Tuple};
@@ -32,6 +33,7 @@ pub fn for_others(
 ) -> Result<()> {
     let mut armed: HashMap<_, Key, Value> = open(pins, maps::ARMED)?.try_into()?;
     let mut entries: Array<_, u64> = open(pins, maps::PORTS)?.try_into()?;
+    let mut idle: Array<_, u64> = open(pins, maps::IDLE)?.try_into()?;
     let server = Address::v4(server.octets());
     let armed_at = now();
     let tuple = Tuple {
@@ -48,12 +50,16 @@ pub fn for_others(
         let before = entries.get(&u32::from(port), 0)?;
         let after = before + PortEntry::ONE_ARMED * u64::from(clients);
         entries.set(u32::from(port), after, 0)?;
+        // Of its neighbours too, and so with each tuple: that is never wrong.
+        idle.set(Place::tcp(port).word, 0, 0)?;
         for client in 0..clients {
             let client = Address::v4((0xac10_0000 + client).to_be_bytes());
             let key = TupleKey::passive(client, server, port);
+            let place = Place::tuple(&key);
             let key: Key = key.as_bytes().try_into().context("the size of a key")?;
             let value: Value = tuple.as_bytes().try_into().context("the size of a tuple")?;
             armed.insert(key, value, 0)?;
+            idle.set(place.word, 0, 0)?;
         }
     }
     Ok(())

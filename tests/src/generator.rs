@@ -1,7 +1,7 @@
 //! Packets at the kernel's full rate: frames that an XDP program varies and sends, run by
 //! BPF_PROG_TEST_RUN (`ftpfw-ebpf/src/bin/bench.rs`). Whatever takes them works on the same CPU.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuValues};
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use aya::programs::{SocketFilter, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
 use ftpfw_common::abi::bench::Traffic;
 
 use crate::ghost::{Segment, with_checksum};
@@ -17,11 +17,10 @@ use crate::netns::Netns;
 use crate::packets;
 use crate::programs;
 
+const FIELDS: usize = size_of::<Traffic>() / size_of::<u32>();
+
 /// Frames between two looks of the receiver at its queue, which holds 256.
 const BATCH: u32 = 64;
-
-/// The network that the senders are in: 65,536 addresses.
-const SENDERS: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 0);
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -30,13 +29,51 @@ pub struct Load {
     pub flags: Option<&'static str>,
     /// Destination ports.
     pub ports: RangeInclusive<u16>,
+    /// The first sender's address.
+    pub first_sender: Ipv4Addr,
+    /// Senders, whose addresses differ in their lower halves only.
+    pub senders: u32,
+    /// Source ports.
+    pub sources: RangeInclusive<u16>,
+    /// Bytes of a frame, at least 60.
+    pub length: usize,
+}
+
+impl Load {
+    /// The shortest frames from anybody: 65,536 addresses of 10.200.0.0/16.
+    #[must_use]
+    pub const fn flood(flags: Option<&'static str>, ports: RangeInclusive<u16>) -> Self {
+        Self {
+            flags,
+            ports,
+            first_sender: Ipv4Addr::new(10, 200, 0, 0),
+            senders: 1 << 16,
+            sources: 1024..=u16::MAX,
+            length: 60,
+        }
+    }
+
+    fn traffic(&self, interface: u32) -> Traffic {
+        let [_, _, high, low] = self.first_sender.octets();
+        let count = |ports: &RangeInclusive<u16>| u32::from(ports.end() - ports.start()) + 1;
+        Traffic {
+            interface,
+            first_port: u32::from(*self.ports.start()),
+            ports: count(&self.ports),
+            is_tcp: u32::from(self.flags.is_some()),
+            first_sender: u32::from(u16::from_be_bytes([high, low])),
+            senders: self.senders,
+            first_source: u32::from(*self.sources.start()),
+            sources: count(&self.sources),
+        }
+    }
 }
 
 /// The generator, and what drops packets without a look.
 pub struct Generator {
     object: Ebpf,
     /// A [`Traffic`], field by field.
-    traffic: Array<MapData, [u32; 4]>,
+    traffic: Array<MapData, [u32; FIELDS]>,
     dropped: PerCpuArray<MapData, u64>,
 }
 
@@ -57,6 +94,7 @@ impl Generator {
         for name in ["generate", "drop"] {
             xdp(&mut object, name)?.load()?;
         }
+        swallow(&mut object)?.load()?;
         let map = |object: &mut Ebpf, name: &str| {
             let map = object.take_map(name);
             map.with_context(|| format!("the object has no map {name}"))
@@ -84,6 +122,18 @@ impl Generator {
         Ok(())
     }
 
+    /// Has these sockets throw away what comes for them, as long as this is there.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn swallow<'a>(&mut self, sockets: impl IntoIterator<Item = &'a TcpStream>) -> Result<()> {
+        let program = swallow(&mut self.object)?;
+        for socket in sockets {
+            program.attach(socket)?;
+        }
+        Ok(())
+    }
+
     /// Packets that it has dropped.
     ///
     /// # Errors
@@ -105,20 +155,8 @@ impl Generator {
         load: &Load,
         count: u32,
     ) -> Result<Duration> {
-        let traffic = Traffic {
-            interface,
-            first_port: u32::from(*load.ports.start()),
-            ports: u32::from(*load.ports.end()) - u32::from(*load.ports.start()) + 1,
-            is_tcp: u32::from(load.flags.is_some()),
-        };
-        let Traffic {
-            interface,
-            first_port,
-            ports,
-            is_tcp,
-        } = traffic;
-        self.traffic
-            .set(0, [interface, first_port, ports, is_tcp], 0)?;
+        let traffic: [u32; FIELDS] = zerocopy::transmute!(load.traffic(interface));
+        self.traffic.set(0, traffic, 0)?;
         let frame = frame(to, load);
         let program = xdp(&mut self.object, "generate")?;
         let options = || TestRunOptions {
@@ -135,7 +173,12 @@ impl Generator {
 /// The frame before it is varied: what will vary is 0, and the checksums are right for that.
 fn frame(to: Ipv4Addr, load: &Load) -> Vec<u8> {
     const UDP_CHECKSUM: usize = packets::ETHERNET + packets::IPV4 + 6;
-    let (from, to) = (SocketAddr::from((SENDERS, 0)), SocketAddr::from((to, 0)));
+    // An Ethernet frame without its checksum; of TCP over IPv4, 6 bytes of it are padding.
+    const SHORTEST: usize = 60;
+    let [a, b, ..] = load.first_sender.octets();
+    let from = SocketAddr::from((Ipv4Addr::new(a, b, 0, 0), 0));
+    let to = SocketAddr::from((to, 0));
+    let payload = vec![0; load.length - SHORTEST];
     let mut frame = match load.flags {
         Some(flags) => Segment {
             flags,
@@ -143,7 +186,7 @@ fn frame(to: Ipv4Addr, load: &Load) -> Vec<u8> {
             acknowledgment: u32::from(flags.contains('A')),
             window: u16::MAX,
             options: b"",
-            payload: b"",
+            payload: &payload,
         }
         .frame(from, to),
         None => with_checksum(packets::with_u16(
@@ -152,14 +195,19 @@ fn frame(to: Ipv4Addr, load: &Load) -> Vec<u8> {
             0,
         )),
     };
-    // The least that Ethernet sends, without the checksum.
-    frame.resize(frame.len().max(60), 0);
+    frame.resize(load.length, 0);
     frame
 }
 
 fn xdp<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program = object.program_mut(name);
     let program = program.with_context(|| format!("the object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+fn swallow(object: &mut Ebpf) -> Result<&mut SocketFilter> {
+    let program = object.program_mut("swallow");
+    let program = program.context("the object has no program swallow")?;
     Ok(program.try_into()?)
 }
 

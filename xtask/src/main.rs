@@ -50,10 +50,7 @@ enum Task {
     /// Run the integration tests on other kernels, in virtual machines
     Vm(vm::Vm),
     /// Measure
-    Bench {
-        #[command(subcommand)]
-        bench: bench::Bench,
-    },
+    Bench(bench::Bench),
     /// Load ftpfw for a while, kill its agent now and then, and judge whether its memory is flat
     Soak(soak::Soak),
     /// Fuzz the parsers of hostile bytes
@@ -79,7 +76,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
         Task::Vm(vm) => vm::run(&vm),
-        Task::Bench { bench } => bench::run(&bench),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Soak(soak) => soak::run(&soak),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Package { test } => package::run(test),

@@ -16,4 +16,12 @@ pub struct Traffic {
     pub ports: u32,
     /// 1: TCP; 0: UDP without a checksum.
     pub is_tcp: u32,
+    /// The lower halves of the senders' addresses begin here.
+    pub first_sender: u32,
+    /// So many senders, evenly used; at most 65,536.
+    pub senders: u32,
+    /// Source ports begin here.
+    pub first_source: u32,
+    /// So many source ports, evenly used; at most 65,536.
+    pub sources: u32,
 }

@@ -7,13 +7,18 @@
 pub mod bench;
 pub mod clients;
 pub mod event;
+pub mod idle;
 pub mod kernel;
 pub mod keys;
 pub mod policy;
 pub mod values;
 
 /// Version of the layouts below; pinned next to the maps as the first field of [`policy::Settings`].
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
+
+/// A time in `FLOW_PORTS` is one of `CLOCK_MONOTONIC`, ns, shifted by so many bits: a unit is a little more
+/// than a second.
+pub const FLOW_PORTS_SHIFT: u32 = 30;
 
 /// Names of the maps, as pinned under the pin directory.
 pub mod maps {
@@ -29,10 +34,12 @@ pub mod maps {
     pub const SESSIONS: &str = "SESSIONS";
     /// `LruHash<FlowKey, Flow>`: flows of no local socket.
     pub const FLOWS: &str = "FLOWS";
-    /// `Array<u32, u32>`, 65,536 entries: until when there may be flows on a local port, in units of 2^30
-    /// ns of `CLOCK_MONOTONIC`. An array look-up costs a tenth of one in `FLOWS`, and a flood of segments
+    /// `Array<u32, u32>`, 65,536 entries, mmapable: until when there may be flows on a local
+    /// port ([`super::FLOW_PORTS_SHIFT`]). An array look-up costs a tenth of one in `FLOWS`, and a flood of segments
     /// of no connection meets ports without flows.
     pub const FLOW_PORTS: &str = "FLOW_PORTS";
+    /// `Array<u32, u64>`, [`super::idle::WORDS`] entries, mmapable: where one look is enough.
+    pub const IDLE: &str = "IDLE";
     /// `Hash<PairKey, u64>`: number of live opaque sessions of a client on a server address.
     pub const OPAQUE: &str = "OPAQUE";
     /// `Array<u32, u32>`, 65,536 entries: the [`crate::reason::Nic`] of a protected interface, by the

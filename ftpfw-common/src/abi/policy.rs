@@ -21,6 +21,20 @@ pub mod port {
     pub const FOREIGN: u32 = 1 << 6;
     /// In the passive range of the FTP daemon: open to clients with an opaque session (`--ftps range`).
     pub const PASSIVE_RANGE: u32 = 1 << 7;
+
+    /// Whether TCP to a port with these bits is dropped unless allowed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn closes_tcp(bits: u32) -> bool {
+        bits & (PROTECTED_TCP | OPEN_TCP) == PROTECTED_TCP
+    }
+
+    /// Whether UDP to a port with these bits is dropped unless it answers something.
+    #[inline(always)]
+    #[must_use]
+    pub const fn closes_udp(bits: u32) -> bool {
+        bits & (PROTECTED_UDP | OPEN_UDP) == PROTECTED_UDP
+    }
 }
 
 /// Values of [`Settings::ftps`].

@@ -2,6 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::policy::port;
 use crate::{
     address::Address,
     control::{ClientSide, ServerSide, Shared},
@@ -114,6 +115,15 @@ impl PortEntry {
     #[must_use]
     pub const fn is_idle(self) -> bool {
         self.0 as u32 == 0
+    }
+
+    /// Whether every SYN to the port is dropped, whoever sends it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn refuses_every_syn(self) -> bool {
+        self.is_idle()
+            && port::closes_tcp(self.policy())
+            && self.policy() & port::PASSIVE_RANGE == 0
     }
 
     /// Bits of [`super::policy::port`].

@@ -6,9 +6,9 @@
 use aya_ebpf::{
     bindings::xdp_action,
     helpers::bpf_redirect,
-    macros::{map, xdp},
+    macros::{map, socket_filter, xdp},
     maps::{Array, PerCpuArray},
-    programs::XdpContext,
+    programs::{SkBuffContext, XdpContext},
 };
 use ftpfw_common::abi::bench::Traffic;
 
@@ -48,9 +48,13 @@ pub fn generate(ctx: XdpContext) -> u32 {
         return xdp_action::XDP_ABORTED;
     }
     let random = random();
-    let (source_low, source_port) = (random as u16, 1024 | (random >> 16) as u16);
-    let offset = (((random >> 32) as u32 & 0xffff) * traffic.ports) >> 16;
-    let destination = (traffic.first_port + offset) as u16;
+    // 16 random bits, evenly over `count` numbers from `first` on.
+    let pick = |bits: u64, first: u32, count: u32| {
+        (first + (((bits as u32 & 0xffff) * count) >> 16)) as u16
+    };
+    let source_low = pick(random, traffic.first_sender, traffic.senders);
+    let source_port = pick(random >> 16, traffic.first_source, traffic.sources);
+    let destination = pick(random >> 32, traffic.first_port, traffic.ports);
     let write = |at: usize, value: u16| {
         // SAFETY: the frame is at least `END` bytes long, and every offset is two less or more.
         unsafe { ((start + at) as *mut u16).write_unaligned(value.to_be()) };
@@ -84,6 +88,13 @@ fn random() -> u64 {
         *state = word;
         word
     }
+}
+
+/// On a socket: takes the packets that come for it and throws them away, so that what is measured ends
+/// where a packet has found its socket.
+#[socket_filter]
+pub fn swallow(_ctx: SkBuffContext) -> i64 {
+    0
 }
 
 /// The limit: drops without a look.

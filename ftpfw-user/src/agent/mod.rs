@@ -159,7 +159,8 @@ impl Agent {
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let swept = (shared.maps.tuples()?, Leftovers::new(&shared.maps)?);
+        let leftovers = Leftovers::new(&shared.maps)?;
+        let swept = (shared.maps.tuples()?, shared.maps.idle_finder()?, leftovers);
         let interfaces = AsyncMutex::new(interfaces);
         // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {

@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::{event::Event, follow::Follower, journal::Journal};
 use crate::kernel::{
     Maps, Wire, clock,
+    idle::Finder,
     leftovers::Leftovers,
     tuples::{self, Tuples},
 };
@@ -30,7 +31,7 @@ const GRACE: u64 = 5_000_000_000;
 /// Sweeps for ever. Verdicts never depend on it: the programs check deadlines themselves.
 pub async fn sweep(
     maps: &Maps,
-    (mut tuples, mut leftovers): (Tuples, Leftovers),
+    (mut tuples, idle, mut leftovers): (Tuples, Finder, Leftovers),
     follower: &Mutex<Follower>,
     journal: &Journal,
 ) {
@@ -41,6 +42,9 @@ pub async fn sweep(
         journal.log_limit().tick();
         collect_expired(&mut tuples, journal);
         mend_counts(&mut tuples);
+        if let Err(error) = idle.look() {
+            error!("cannot read the map of armed tuples: {error:#}");
+        }
         if tick % SESSIONS_EVERY == 0 {
             if let Err(error) = forget_ended(maps, follower) {
                 error!("cannot read the map of sessions: {error:#}");

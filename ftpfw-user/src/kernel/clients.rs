@@ -2,23 +2,24 @@
 
 use std::{
     mem,
-    os::fd::{AsFd, AsRawFd as _},
+    os::fd::AsFd,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::Context as _;
 use ftpfw_common::{
     Address,
-    abi::clients::{Count, PLACES, places},
+    abi::{
+        self,
+        clients::{Count, PLACES, places},
+    },
 };
-use memmap2::{MmapOptions, MmapRaw};
 
-use super::surplus::Surplus;
+use super::{mapped::Mapped, surplus::Surplus};
 
 /// How many sessions and armed tuples each client has.
 #[derive(Debug)]
 pub struct Clients {
-    memory: MmapRaw,
+    words: Mapped<AtomicU64>,
     seed: u64,
     /// Places whose count of tuples is too high.
     off: Surplus<u32>,
@@ -31,12 +32,8 @@ impl Clients {
     ///
     /// When the map is not mmapable or not writable for this process.
     pub fn new(map: impl AsFd, seed: u64) -> anyhow::Result<Self> {
-        let memory = MmapOptions::new()
-            .len(PLACES as usize * size_of::<Count>())
-            .map_raw(map.as_fd().as_raw_fd())
-            .context("cannot map the array CLIENTS into memory")?;
         Ok(Self {
-            memory,
+            words: Mapped::new(abi::maps::CLIENTS, map, PLACES)?,
             seed,
             off: Surplus::default(),
         })
@@ -100,12 +97,6 @@ impl Clients {
     }
 
     fn word(&self, place: u32) -> &AtomicU64 {
-        const { assert!(size_of::<Count>() == size_of::<AtomicU64>()) };
-        let first = self.memory.as_mut_ptr().cast::<AtomicU64>();
-        // SAFETY: the mapping begins on a page, is PLACES words long and lives as long as `self`; the
-        // mask keeps `place` below PLACES, a power of two. The kernel writes to it at the same time, but
-        // these words are only ever reached by atomic operations: here, and in the programs by BPF's
-        // atomic instructions and aligned 64-bit loads.
-        unsafe { &*first.add((place & (PLACES - 1)) as usize) }
+        self.words.at(place)
     }
 }

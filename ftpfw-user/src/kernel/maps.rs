@@ -21,6 +21,7 @@ use super::{
     Wire,
     batch::Entries,
     clients::Clients,
+    idle::Finder,
     nics::Nics,
     pins::PinDir,
     ports::Ports,
@@ -59,7 +60,7 @@ pub struct Maps {
 }
 
 /// What is pinned: all that outlives an agent.
-pub(super) const PINNED: [&str; 19] = [
+pub(super) const PINNED: [&str; 20] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -67,6 +68,7 @@ pub(super) const PINNED: [&str; 19] = [
     abi::maps::SESSIONS,
     abi::maps::FLOWS,
     abi::maps::FLOW_PORTS,
+    abi::maps::IDLE,
     abi::maps::OPAQUE,
     abi::maps::ENTITLED,
     abi::maps::LISTENERS,
@@ -82,7 +84,7 @@ pub(super) const PINNED: [&str; 19] = [
 ];
 
 /// What user space reads or writes.
-const OPENED: [&str; 18] = [
+const OPENED: [&str; 19] = [
     abi::maps::PORTS,
     abi::maps::ARMED,
     abi::maps::CLAIMED,
@@ -90,6 +92,7 @@ const OPENED: [&str; 18] = [
     abi::maps::SESSIONS,
     abi::maps::FLOWS,
     abi::maps::FLOW_PORTS,
+    abi::maps::IDLE,
     abi::maps::OPAQUE,
     abi::maps::ENTITLED,
     abi::maps::LISTENERS,
@@ -198,7 +201,22 @@ impl Maps {
     ///
     /// As [`Ports::new`].
     pub fn ports(&self) -> anyhow::Result<Ports> {
-        Ports::new(self.by_name[abi::maps::PORTS].fd())
+        Ports::new(
+            self.by_name[abi::maps::PORTS].fd(),
+            self.by_name[abi::maps::IDLE].fd(),
+        )
+    }
+
+    /// What finds out where nothing can be let in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ports`].
+    pub fn idle_finder(&self) -> anyhow::Result<Finder> {
+        let armed = self.by_name[abi::maps::ARMED].fd().as_fd();
+        let armed = MapData::from_fd(armed.try_clone_to_owned()?)?;
+        let flows = self.by_name[abi::maps::FLOW_PORTS].fd();
+        Finder::new(self.ports()?, flows, armed)
     }
 
     /// `CLIENTS`, mapped into memory.

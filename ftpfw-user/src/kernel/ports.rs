@@ -1,16 +1,19 @@
 //! The map `PORTS`, through a mapping that it shares with the programs.
 
 use std::{
-    os::fd::{AsFd, AsRawFd as _},
+    os::fd::AsFd,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::Context as _;
-use ftpfw_common::abi::{policy::port as bits, values::PortEntry};
-use memmap2::{MmapOptions, MmapRaw};
+use ftpfw_common::abi::{self, idle::Place, policy::port as bits, values::PortEntry};
+
+use super::{
+    idle::{Idle, may_be_idle},
+    mapped::Mapped,
+};
 
 /// Entries of the map: one for each port, 0 included.
-const COUNT: usize = 65_536;
+const COUNT: u32 = 65_536;
 
 /// Policy and armed count of every local port.
 ///
@@ -19,27 +22,33 @@ const COUNT: usize = 65_536;
 /// update of a whole entry from here would undo what the kernel counted in between.
 #[derive(Debug)]
 pub struct Ports {
-    memory: MmapRaw,
+    words: Mapped<AtomicU64>,
+    idle: Idle,
 }
 
 impl Ports {
-    /// Maps the array behind `map`.
+    /// Maps the arrays behind `map` and, of ports that are known to be idle, `idle`.
     ///
     /// # Errors
     ///
-    /// When the map is not mmapable or not writable for this process.
-    pub fn new(map: impl AsFd) -> anyhow::Result<Self> {
-        let memory = MmapOptions::new()
-            .len(COUNT * size_of::<PortEntry>())
-            .map_raw(map.as_fd().as_raw_fd())
-            .context("cannot map the array PORTS into memory")?;
-        Ok(Self { memory })
+    /// When one is not mmapable or not writable for this process.
+    pub fn new(map: impl AsFd, idle: impl AsFd) -> anyhow::Result<Self> {
+        Ok(Self {
+            words: Mapped::new(abi::maps::PORTS, map, COUNT)?,
+            idle: Idle::new(idle)?,
+        })
+    }
+
+    /// Ports that are known to be idle.
+    #[must_use]
+    pub const fn idle(&self) -> &Idle {
+        &self.idle
     }
 
     /// The entry of one port, at this moment.
     #[must_use]
     pub fn get(&self, port: u16) -> PortEntry {
-        PortEntry(self.word(port).load(Ordering::Relaxed))
+        PortEntry(self.word(port).load(Ordering::SeqCst))
     }
 
     /// The ports of control connections.
@@ -55,6 +64,7 @@ impl Ports {
     pub fn set_policy(&self, table: &[u32]) {
         for (port, bits) in (0..=u16::MAX).zip(table) {
             self.update(port, |entry| Some(entry.with_policy(*bits)));
+            self.forget_idle(port);
         }
     }
 
@@ -65,6 +75,7 @@ impl Ports {
                 let foreign = entry.policy() & bits::FOREIGN;
                 Some(entry.with_policy(*policy | foreign))
             });
+            self.forget_idle(port);
         }
     }
 
@@ -80,6 +91,7 @@ impl Ports {
     pub fn count_up(&self, port: u16) {
         self.word(port)
             .fetch_add(PortEntry::ONE_ARMED, Ordering::AcqRel);
+        self.idle.busy(Place::tcp(port));
     }
 
     /// Counts one passive tuple less. Stays at zero, where only a bug could bring it below: the
@@ -94,6 +106,7 @@ impl Ports {
     pub fn count_listener(&self, port: u16) {
         self.word(port)
             .fetch_add(PortEntry::ONE_LISTENER, Ordering::AcqRel);
+        self.idle.busy(Place::tcp(port));
     }
 
     /// Counts one listener less.
@@ -111,13 +124,18 @@ impl Ports {
                 });
     }
 
+    /// Of those that this policy lets be idle nothing changes.
+    fn forget_idle(&self, port: u16) {
+        let [tcp, udp] = may_be_idle(self.get(port));
+        if !tcp {
+            self.idle.busy(Place::tcp(port));
+        }
+        if !udp {
+            self.idle.busy(Place::udp(port));
+        }
+    }
+
     fn word(&self, port: u16) -> &AtomicU64 {
-        const { assert!(size_of::<PortEntry>() == size_of::<AtomicU64>()) };
-        let first = self.memory.as_mut_ptr().cast::<AtomicU64>();
-        // SAFETY: the mapping begins on a page and is COUNT words long, lives as long as `self`, and
-        // `port` < COUNT. The kernel writes to it at the same time, but these words are only ever
-        // reached by atomic operations: here, and in the programs by BPF's atomic instructions and
-        // aligned 64-bit loads.
-        unsafe { &*first.add(usize::from(port)) }
+        self.words.at(port.into())
     }
 }

@@ -4,6 +4,7 @@ use std::{collections, fmt};
 
 use aya::maps::{Array, HashMap, MapData, MapError};
 use ftpfw_common::abi::{
+    idle::Place,
     keys::TupleKey,
     values::{Mode, Tuple},
 };
@@ -132,8 +133,9 @@ impl Tuples {
         loop {
             self.count_up(&key);
             let inserted = self.armed.insert(Wire(key), Wire(tuple), BPF_NOEXIST);
-            if inserted.is_err() {
-                self.count_down(&key);
+            match inserted {
+                Ok(()) => self.ports.idle().busy(Place::tuple(&key)),
+                Err(_) => self.count_down(&key),
             }
             match inserted {
                 Ok(()) => return Ok(Arming::New),
@@ -144,7 +146,10 @@ impl Tuples {
             match self.armed.insert(Wire(key), Wire(tuple), BPF_EXIST) {
                 // Claimed or withdrawn by the kernel since: it is new after all.
                 Err(error) if errno(&error) == Some(nix::libc::ENOENT) => {}
-                result => return result.map(|()| Arming::Renewed),
+                result => {
+                    self.ports.idle().busy(Place::tuple(&key));
+                    return result.map(|()| Arming::Renewed);
+                }
             }
         }
     }

@@ -51,21 +51,29 @@ fn on_the_host() -> Result<()> {
 
 #[test]
 fn in_every_program() -> Result<()> {
-    let world = World::new()?;
     let mut wrong = Vec::new();
     for setup in Setup::ALL {
-        let cases = table::cases(&world, setup);
         for program in Program::ALL {
-            let mut bench = Bench::load(program, &world, setup)?;
-            let mut run = || play(&mut bench, &cases, false);
-            let (found, skipped) = world.netns().run(&mut run)??;
-            wrong.extend(found.into_iter().map(|it| format!("{setup:?}: {it}")));
-            println!("{setup:?}, {program:?}: {} packets", cases.len() - skipped);
-            // Frames of several buffers.
-            ensure!(
-                program != Program::Ingress || skipped == 0,
-                "{skipped} skipped"
-            );
+            // Handshakes of a world end after a minute.
+            let world = World::new()?;
+            let cases = table::cases(&world, setup);
+            // Before the agent has found out what is idle, and after.
+            for idle in [false, true] {
+                let mut bench = Bench::load(program, &world, setup)?;
+                if idle {
+                    bench.find_idle()?;
+                }
+                let mut run = || play(&mut bench, &cases, false);
+                let (found, skipped) = world.netns().run(&mut run)??;
+                let found = found.into_iter();
+                wrong.extend(found.map(|it| format!("{setup:?}, idle known {idle}: {it}")));
+                println!("{setup:?}, {program:?}: {} packets", cases.len() - skipped);
+                // Frames of several buffers.
+                ensure!(
+                    program != Program::Ingress || skipped == 0,
+                    "{skipped} skipped"
+                );
+            }
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -106,11 +114,12 @@ fn play(bench: &mut Bench, cases: &[Case], dry_run: bool) -> Result<(Vec<String>
 /// No frame, however it is cut, makes one of the programs and the host disagree.
 #[test]
 fn kernel_and_host_agree_on_every_cut_of_every_packet() -> Result<()> {
-    let world = World::new()?;
     for setup in Setup::ALL {
-        let cases = table::cases(&world, setup);
         for program in Program::ALL {
+            let world = World::new()?;
+            let cases = table::cases(&world, setup);
             let mut bench = Bench::load(program, &world, setup)?;
+            bench.find_idle()?;
             let mut tables = HostTables::new(&world, setup);
             let mut cut_all = || -> Result<()> {
                 for case in &cases {

@@ -131,6 +131,11 @@ impl Bench {
         Ok(())
     }
 
+    /// As an agent does every second.
+    pub fn find_idle(&self) -> Result<()> {
+        self.kernel.maps().idle_finder()?.look()
+    }
+
     /// Opaque sessions, and listeners for them: once.
     fn entitle(&mut self, world: &World) -> Result<()> {
         let (mut entitled, mut opaque) =

@@ -14,6 +14,10 @@ use ftpfw_tests::programs;
 /// Who filters, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
+    /// Nobody.
+    None,
+    /// The same once more.
+    NoneAgain,
     /// XDP_DROP without a look: the limit.
     Bare,
     /// The same once more: what two equals differ by is the machine's noise.
@@ -31,6 +35,8 @@ pub enum Filter {
 impl Filter {
     pub fn name(self) -> &'static str {
         match self {
+            Self::None => "no firewall",
+            Self::NoneAgain => "no firewall, again",
             Self::Bare => "bare XDP_DROP",
             Self::BareAgain => "bare XDP_DROP, again",
             Self::Ftpfw("native") => "ftpfw, native",
@@ -63,9 +69,13 @@ table inet bench {
         type filter hook input priority filter; policy drop;
         iif lo accept
         ct state established,related accept
-        tcp dport 21 accept
+        tcp dport { 21, 1000 } accept
     }
 }";
+
+/// A port that carries data connections here. Below those that floods come to; nftables opens it, and
+/// ftpfw, where it protects it, has to know its connections.
+pub const DATA_PORT: u16 = 1000;
 
 /// A firewall under test. Dropped in this order: whoever filters goes before its namespace.
 pub struct Contender {
@@ -75,38 +85,72 @@ pub struct Contender {
     pub host: Host,
     /// The other end of its cable, in the generator's namespace.
     pub interface: u32,
+    /// The address of that end.
+    pub client: Ipv4Addr,
 }
 
 impl Contender {
-    /// Plugs a new host into the generator's namespace and starts the firewall there. `number` is
-    /// unique in this process, below 256.
-    pub fn start(filter: Filter, from: &Netns, number: u8) -> Result<Self> {
+    /// All of them, numbered, each with its firewall and `options` for those that are ftpfw.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn start_all(filters: &[Filter], from: &Netns, options: &[&str]) -> Result<Vec<Self>> {
+        let start = |(number, filter): (u8, &Filter)| {
+            let mut contender = Self::plug_in(*filter, from, number)?;
+            contender.arm(options)?;
+            Ok(contender)
+        };
+        (0_u8..).zip(filters).map(start).collect()
+    }
+
+    /// Plugs a new host into the generator's namespace; nothing filters yet. `number` is unique in
+    /// this process, below 256.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn plug_in(filter: Filter, from: &Netns, number: u8) -> Result<Self> {
         let host = plug_in(from, number)?;
         let interface = index(from, &cable(number))?;
-        let mut contender = Self {
+        let client = Ipv4Addr::new(10, 99, number, 2);
+        Ok(Self {
             filter,
             firewall: None,
             bare: None,
             host,
             interface,
-        };
-        contender.arm()?;
-        Ok(contender)
+            client,
+        })
     }
 
-    fn arm(&mut self) -> Result<()> {
+    /// Starts the firewall.
+    ///
+    /// # Errors
+    /// With the name of the one that cannot be started.
+    pub fn arm(&mut self, options: &[&str]) -> Result<()> {
+        self.start_filter(options)
+            .with_context(|| self.filter.name())
+    }
+
+    fn start_filter(&mut self, options: &[&str]) -> Result<()> {
         match self.filter {
+            Filter::None | Filter::NoneAgain => {}
             Filter::Bare | Filter::BareAgain => {
                 let mut bare = Generator::load()?;
                 bare.attach_drop(&self.host.netns)?;
                 self.bare = Some(bare);
             }
             Filter::Ftpfw(mode) => {
-                let firewall = Firewall::start(&self.host, &["--mode", mode])?;
+                let options = [&["--mode", mode], options].concat();
+                let firewall = Firewall::start(&self.host, &options)?;
                 self.firewall = Some(firewall);
             }
             Filter::NftRaw => self.nft(RAW)?,
-            Filter::NftConntrack => self.nft(CONNTRACK)?,
+            Filter::NftConntrack => {
+                self.nft(CONNTRACK)?;
+                // Generated segments have no right numbers.
+                let liberal = "netfilter/nf_conntrack_tcp_be_liberal";
+                self.host.netns.sysctl(liberal, "1")?;
+            }
             Filter::XdpTools => {
                 let words = ["load", "--mode", "native", "--policy", "deny", "eth0"];
                 self.run("xdp-filter", &words)?;
@@ -123,6 +167,14 @@ impl Contender {
             (None, Some(bare)) => Ok(Some(bare.dropped()?)),
             (None, None) => Ok(None),
         }
+    }
+
+    /// Whatever gets through to TCP's and UDP's high ports is dropped before the stack takes it.
+    ///
+    /// # Errors
+    /// When nftables refuses.
+    pub fn drop_behind(&self) -> Result<()> {
+        self.nft(RAW)
     }
 
     fn nft(&self, rules: &str) -> Result<()> {
@@ -150,11 +202,15 @@ fn plug_in(from: &Netns, number: u8) -> Result<Host> {
     for name in ["ipv4/conf/default/rp_filter", "ipv4/conf/all/rp_filter"] {
         netns.sysctl(name, "0")?;
     }
+    // BBR paces by round-trip times that mean nothing on a veth.
+    netns.sysctl("ipv4/tcp_congestion_control", "reno")?;
     let cable = cable(number);
     from.ip(&format!(
         "link add {cable} type veth peer name eth0 address 02:77:00:00:00:01 netns {}\n\
-         link set {cable} up",
-        netns.name()
+         link set {cable} up\n\
+         addr add {}/24 dev {cable}",
+        netns.name(),
+        Ipv4Addr::new(10, 99, number, 2)
     ))?;
     let v6 = format!("fd99::{number:x}:1")
         .parse()

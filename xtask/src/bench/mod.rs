@@ -1,35 +1,79 @@
 //! `cargo xtask bench`: figures, measured side by side in one run. Never part of the tests: what a
 //! shared machine measures proves nothing about right or wrong, except where a count must be 0.
 
+mod agent;
 mod contender;
+mod crowd;
 mod drop;
+mod engine;
+mod ftp;
+mod hold;
+mod meter;
+mod pass;
+mod plot;
 mod race;
+mod report;
+mod rounds;
+mod scale;
+mod setup;
 mod statistics;
 
+use std::env;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clap::Subcommand;
-use serde::Serialize;
+use clap::{Args, Subcommand};
 
+use self::report::Report;
 use crate::phases::Phases;
-use crate::{setup, test, workspace};
+use crate::{setup as machine, test, workspace};
+
+/// `cargo xtask bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+    /// Where to write what was found [default: target/bench/WHAT.json]
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Print it as Markdown too
+    #[arg(long, global = true)]
+    markdown: bool,
+    /// Draw each table into this directory, as WHAT-N.svg
+    #[arg(long, global = true, value_name = "DIR")]
+    plot: Option<PathBuf>,
+}
 
 /// What is measured.
 #[derive(Debug, Subcommand)]
-pub enum Bench {
+enum What {
     /// The cost of a packet that is dropped, against nftables, xdp-filter and the bare limit
-    Drop {
-        /// Rounds; each takes about half a second
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-        rounds: u32,
-    },
+    Drop(Rounds),
+    /// The cost of a packet of an established data connection, and bulk over one
+    Pass(Rounds),
+    /// How long a client waits for the banner, and for a data connection
+    Setup(Rounds),
+    /// The cost of a control segment, with and without a negotiation
+    Engine(Rounds),
+    /// From one to a million tuples, from one to 100,000 sessions
+    Scale(Rounds),
+    /// Control events that the agent follows
+    Agent(Rounds),
     /// Data SYNs that come before their tuple, by opener, with the cores idle and busy
     Race {
         /// Passive transfers with the inline opener; the agent's gets a tenth, for each loss costs 1 s
         #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(40..))]
         transfers: u32,
     },
+}
+
+/// How long.
+#[derive(Debug, Args)]
+struct Rounds {
+    /// Rounds over all contenders; below 20, the intervals are too narrow
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
 }
 
 /// Sets up, builds, measures.
@@ -39,27 +83,51 @@ pub enum Bench {
 pub fn run(bench: &Bench) -> Result<()> {
     let mut phases = Phases::default();
     phases.step("set up", || {
-        setup::toolchain()?;
-        setup::laboratory()
+        machine::toolchain()?;
+        machine::laboratory()
     })?;
-    test::build_ftpfw(&mut phases)?;
-    test::build_embedded_server(&mut phases)?;
-    match bench {
-        Bench::Drop { rounds } => {
-            phases.step("set up the peers", setup::peers)?;
-            write("drop", &drop::measure(*rounds)?)
-        }
-        Bench::Race { transfers } => race::measure(*transfers),
+    // A program that is named is measured as it is.
+    if env::var_os("FTPFW_BIN").is_none() {
+        test::build_ftpfw(&mut phases)?;
     }
+    if let What::Race { transfers } = bench.what {
+        test::build_embedded_server(&mut phases)?;
+        return race::measure(transfers);
+    }
+    phases.step("set up the peers", machine::peers)?;
+    report(bench)
 }
 
-/// Writes a report to `target/bench/NAME.json`.
-fn write(name: &str, report: &impl Serialize) -> Result<()> {
+/// All but the race, which is judged by a count and has no report.
+fn report(bench: &Bench) -> Result<()> {
     let directory = workspace::target().join("bench");
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
-    let path = directory.join(format!("{name}.json"));
-    fs::write(&path, serde_json::to_vec_pretty(report)?)
-        .with_context(|| format!("write {}", path.display()))?;
-    println!("written: {}", path.display());
+    let report = match &bench.what {
+        What::Race { .. } => return Ok(()),
+        What::Drop(Rounds { rounds }) => drop::measure(*rounds),
+        What::Pass(Rounds { rounds }) => pass::measure(*rounds),
+        What::Setup(Rounds { rounds }) => setup::measure(*rounds),
+        What::Engine(Rounds { rounds }) => engine::measure(*rounds),
+        What::Scale(Rounds { rounds }) => scale::measure(*rounds, &directory),
+        What::Agent(Rounds { rounds }) => agent::measure(*rounds),
+    }?;
+    show(bench, &report, &directory)
+}
+
+fn show(bench: &Bench, report: &Report, directory: &Path) -> Result<()> {
+    let json = directory.join(format!("{}.json", report.name));
+    report.write_json(bench.json.as_deref().unwrap_or(&json))?;
+    if bench.markdown {
+        println!("{}", report.markdown()?);
+    }
+    let Some(directory) = &bench.plot else {
+        return Ok(());
+    };
+    fs::create_dir_all(directory)?;
+    for (table, number) in report.tables.iter().zip(1..) {
+        let path = directory.join(format!("{}-{number}.svg", report.name));
+        plot::bars(table, &path)?;
+        println!("drawn: {}", path.display());
+    }
     Ok(())
 }

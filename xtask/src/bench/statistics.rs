@@ -39,6 +39,17 @@ impl Estimate {
     }
 }
 
+impl Estimate {
+    /// What was counted, not sampled.
+    pub const fn exactly(value: f64) -> Self {
+        Self {
+            median: value,
+            low: value,
+            high: value,
+        }
+    }
+}
+
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { median, low, high } = self;

@@ -81,7 +81,11 @@ impl Arena {
         let frames = cases
             .into_iter()
             .filter(|case| case.theme != table::FOLLOWER);
-        let load = |program| Bench::load(program, &world, Setup::Defaults);
+        let load = |program| {
+            let bench = Bench::load(program, &world, Setup::Defaults)?;
+            bench.find_idle()?;
+            Ok(bench)
+        };
         let benches = Program::ALL.into_iter().map(load);
         Ok(Self {
             made,
