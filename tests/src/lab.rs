@@ -23,6 +23,20 @@ pub enum Family {
     V6,
 }
 
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
 /// A namespace with one NIC, `eth0`, and an address of each family.
 #[derive(Debug)]
 pub struct Host {

@@ -9,6 +9,7 @@ use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::generator::Generator;
 use ftpfw_tests::lab::Host;
 use ftpfw_tests::netns::Netns;
+use ftpfw_tests::nftables::{self, Otherwise};
 use ftpfw_tests::programs;
 
 /// Who filters, and how.
@@ -52,21 +53,6 @@ table inet bench {
     }
 }";
 
-const CONNTRACK: &str = "\
-table inet bench {
-    ct helper ftp { type \"ftp\" protocol tcp; }
-    chain prerouting {
-        type filter hook prerouting priority filter;
-        tcp dport 21 ct helper set \"ftp\"
-    }
-    chain input {
-        type filter hook input priority filter; policy drop;
-        iif lo accept
-        ct state established,related accept
-        tcp dport 21 accept
-    }
-}";
-
 /// A firewall under test. Dropped in this order: whoever filters goes before its namespace.
 pub struct Contender {
     pub filter: Filter,
@@ -105,8 +91,10 @@ impl Contender {
                 let firewall = Firewall::start(&self.host, &["--mode", mode])?;
                 self.firewall = Some(firewall);
             }
-            Filter::NftRaw => self.nft(RAW)?,
-            Filter::NftConntrack => self.nft(CONNTRACK)?,
+            Filter::NftRaw => nftables::load(&self.host.netns, RAW)?,
+            Filter::NftConntrack => {
+                nftables::load(&self.host.netns, &nftables::ftp_helper(Otherwise::Drop))?;
+            }
             Filter::XdpTools => {
                 let words = ["load", "--mode", "native", "--policy", "deny", "eth0"];
                 self.run("xdp-filter", &words)?;
@@ -123,10 +111,6 @@ impl Contender {
             (None, Some(bare)) => Ok(Some(bare.dropped()?)),
             (None, None) => Ok(None),
         }
-    }
-
-    fn nft(&self, rules: &str) -> Result<()> {
-        self.run("nft", &[rules])
     }
 
     fn run(&self, program: &str, words: &[&str]) -> Result<()> {
