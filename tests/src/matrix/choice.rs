@@ -152,3 +152,57 @@ pub struct Station {
     /// Over which protocol.
     pub family: Family,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What of each list a field has.
+    fn values(field: &Field) -> [(usize, usize); 6] {
+        let cell = field.cell;
+        [
+            (0, field.daemon as usize),
+            (1, cell.tool as usize),
+            (2, cell.mode as usize),
+            (3, cell.security.tls as usize),
+            (4, usize::from(cell.family == Family::V6)),
+            (5, field.deed as usize),
+        ]
+    }
+
+    fn pairs(choice: &Choice) -> BTreeSet<[(usize, usize); 2]> {
+        let fields = choice.fields();
+        let tried = fields.iter().filter(|field| field.left_out().is_none());
+        let pairs = tried.flat_map(|field| {
+            let values = values(field);
+            values
+                .into_iter()
+                .flat_map(move |one| values.map(|other| [one, other]))
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn in_the_sample_nearly_every_value_meets_every_other() {
+        let everything = Choice::everything();
+        let sample = Choice {
+            quick: true,
+            ..everything.clone()
+        };
+        let (all, some) = (everything.fields().len(), sample.fields().len());
+        assert!(
+            some * QUICK < all + 100 && some * QUICK + 100 > all,
+            "{some} of {all}"
+        );
+        let (all, some) = (pairs(&everything), pairs(&sample));
+        let missing: Vec<_> = all.difference(&some).collect();
+        assert!(
+            missing.len() * 20 < all.len(),
+            "{} of {}: {missing:?}",
+            missing.len(),
+            all.len()
+        );
+    }
+}

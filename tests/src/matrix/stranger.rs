@@ -94,9 +94,10 @@ fn data_port(frame: &[u8], server: IpAddr) -> Option<u16> {
         true => (tcp.source_port(), tcp.destination_port()),
         false => (tcp.destination_port(), tcp.source_port()),
     };
-    if source != server {
-        // The client dials: a control connection, or a passive one.
-        return (near >= FIRST_PROTECTED).then_some(near);
+    match (near >= FIRST_PROTECTED, source == server) {
+        (true, _) => Some(near),
+        (false, true) => Some(far),
+        // A control connection.
+        (false, false) => None,
     }
-    Some(if near >= FIRST_PROTECTED { near } else { far })
 }

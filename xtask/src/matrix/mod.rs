@@ -215,3 +215,80 @@ impl Found {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZero;
+    use std::time::Duration;
+
+    use clap::Parser as _;
+    use ftpfw_tests::matrix::choice::Choice;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        matrix: Matrix,
+    }
+
+    fn choice(words: &str) -> Choice {
+        let words = ["matrix"].into_iter().chain(words.split_whitespace());
+        Line::try_parse_from(words)
+            .expect("right usage")
+            .matrix
+            .choice()
+    }
+
+    /// One cell, which works without a firewall and does that under another.
+    fn found(side: Side, verdict: Verdict) -> Found {
+        let field = choice("--server vsftpd --client curl").fields()[0];
+        Found {
+            sides: vec![side],
+            rows: vec![Row {
+                field,
+                verdicts: vec![(Side::Nobody, Verdict::Works), (side, verdict)],
+            }],
+            done: Vec::new(),
+            jobs: NonZero::<usize>::MIN,
+            time: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_options_choose() {
+        let one =
+            choice("--server pure-ftpd --negotiation pasv --family ipv4 --mode tc --opener agent");
+        assert_eq!(one.daemons, [Daemon::PureFtpd]);
+        assert_eq!(one.modes, [Mode::Pasv]);
+        assert_eq!(one.families, [Family::V4]);
+        let tc = Side::Ftpfw(side::Mode::Tc, Opener::Agent);
+        assert_eq!(one.sides, [tc, Side::Nftables]);
+        assert_eq!(choice("").sides.len(), 7);
+        assert_eq!(choice("--without-nftables --mode tc").sides.len(), 2);
+        assert!(Line::try_parse_from(["matrix", "--server", "iis"]).is_err());
+    }
+
+    #[test]
+    fn a_failure_under_ftpfw_fails_the_command_and_one_under_nftables_does_not() {
+        let ftpfw = Side::Ftpfw(side::Mode::Native, Opener::Inline);
+        let fails = || Verdict::Fails("curl: (28) timed out".to_owned());
+        assert!(found(ftpfw, Verdict::Works).judge().is_ok());
+        assert!(found(Side::Nftables, fails()).judge().is_ok());
+        assert!(found(ftpfw, fails()).judge().is_err());
+    }
+
+    #[test]
+    fn the_page_has_the_failures() {
+        let page = page::page(&found(Side::Nftables, Verdict::Fails(String::new())));
+        assert!(
+            page.contains("| curl | none | PASV | 1 of 1 | **0** |"),
+            "{page}"
+        );
+        let page = page::page(&found(Side::Nftables, Verdict::Works));
+        assert!(
+            page.contains("| curl | none | PASV | 1 of 1 | all |"),
+            "{page}"
+        );
+    }
+}

@@ -42,7 +42,8 @@ pub fn write(found: &Found) -> Result<()> {
     fs::write(&path, page(found)).with_context(|| format!("write {}", path.display()))
 }
 
-fn page(found: &Found) -> String {
+/// What the page says.
+pub fn page(found: &Found) -> String {
     let mut page = HEAD.to_owned() + &summary(found) + ".\n\n" + &failures(found);
     for daemon in DAEMONS {
         page += &section(found, daemon);
