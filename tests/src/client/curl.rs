@@ -1,6 +1,7 @@
 //! curl.
 
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -11,7 +12,7 @@ use crate::tls::{Protection, Tls};
 use crate::wait::factor;
 
 /// What is asked for of a file that shall be aborted: curl says ABOR when it has that much.
-const BEGINNING: usize = 100_000;
+const BEGINNING: RangeInclusive<usize> = 0..=99_999;
 
 pub fn prepare(call: &Call<'_>) -> Result<Prepared> {
     let mut curl = command("curl")?;
@@ -42,7 +43,7 @@ pub fn prepare(call: &Call<'_>) -> Result<Prepared> {
             one(
                 &mut curl,
                 call,
-                range(call, large, 0..BEGINNING, &call.aside()),
+                range(call, large, BEGINNING, &call.aside()),
             );
             curl.arg("--next");
             one(&mut curl, call, both(name));
@@ -64,25 +65,18 @@ fn segments(curl: &mut Command, call: &Call<'_>, name: &str, size: usize) -> Vec
             one(
                 curl,
                 call,
-                range(call, name, bound(part)..bound(part + 1), &file),
+                range(call, name, bound(part)..=bound(part + 1) - 1, &file),
             );
             file
         })
         .collect()
 }
 
-fn range(
-    call: &Call<'_>,
-    name: &str,
-    bytes: std::ops::Range<usize>,
-    file: &std::path::Path,
-) -> [String; 5] {
-    let Some(last) = bytes.end.checked_sub(1) else {
-        unreachable!("no part is empty");
-    };
+/// Some bytes of a file.
+fn range(call: &Call<'_>, name: &str, bytes: RangeInclusive<usize>, file: &Path) -> [String; 5] {
     [
         "--range".to_owned(),
-        format!("{}-{last}", bytes.start),
+        format!("{}-{}", bytes.start(), bytes.end()),
         "--output".to_owned(),
         file.display().to_string(),
         call.url(name),

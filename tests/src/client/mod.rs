@@ -194,10 +194,11 @@ fn run(
     let log = File::create(&path)?;
     command.stdout(log.try_clone()?).stderr(log);
     let mut child = netns.spawn(command)?;
-    if let (Tool::Tnftp, Action::Abort(..)) = (tool, call.action) {
-        tnftp::interrupt(&mut child, &call.aside())?;
-    }
-    let ended = wait::exit("the client", &mut child);
+    let interrupted = match (tool, call.action) {
+        (Tool::Tnftp, Action::Abort(..)) => tnftp::interrupt(&mut child, &call.aside()),
+        _ => Ok(()),
+    };
+    let ended = interrupted.and_then(|()| wait::exit("the client", &mut child));
     if ended.is_err() {
         child.kill()?;
         child.wait()?;

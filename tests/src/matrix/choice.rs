@@ -125,6 +125,9 @@ impl Field {
     #[must_use]
     pub fn left_out(self) -> Option<&'static str> {
         let cell = self.cell;
+        if !cell.server_can(self.daemon) {
+            return Some("libunftp knows no EPRT");
+        }
         cell.left_out(self.daemon)
             .or_else(|| cell.has_no(self.deed))
     }

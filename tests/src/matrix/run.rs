@@ -1,5 +1,6 @@
 //! Runs the matrix: what works without a firewall, then the same under each.
 
+use std::cmp::Reverse;
 use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -16,7 +17,7 @@ pub enum Verdict {
     Works,
     /// It failed, with this, and worked when it was tried again.
     Unsteady(String),
-    /// It failed twice; why it did the second time.
+    /// It failed, under a firewall twice; why it did the last time.
     Fails(String),
     /// It was not tried, for this reason.
     LeftOut(&'static str),
@@ -106,7 +107,7 @@ pub fn run(
     (rows, done)
 }
 
-/// Servers with many fields take longest, but sides come first: the rows of each are in one order.
+/// The longest first, so that none of them is what the others end up waiting for.
 fn plan(sides: &[Side], rows: &[Row], wanted: impl Fn(&Row) -> bool) -> Vec<Work> {
     let mut works: Vec<Work> = Vec::new();
     for &side in sides {
@@ -123,6 +124,7 @@ fn plan(sides: &[Side], rows: &[Row], wanted: impl Fn(&Row) -> bool) -> Vec<Work
             }
         }
     }
+    works.sort_by_key(|work| Reverse(work.rows.len()));
     works
 }
 
@@ -157,10 +159,12 @@ impl Work {
     }
 }
 
-/// What fails is tried again: a real client on a busy machine may lose a race of its own.
+/// What fails under a firewall is tried again: a real client on a busy machine may lose a race of its
+/// own. What fails without one is held against nobody.
 fn verdict(stand: &Stand, field: Field) -> Verdict {
     match stand.play(field) {
         Ok(()) => Verdict::Works,
+        Err(error) if stand.side == Side::Nobody => Verdict::Fails(format!("{error:#}")),
         Err(first) => match stand.play(field) {
             Ok(()) => Verdict::Unsteady(format!("{first:#}")),
             Err(again) => Verdict::Fails(format!("{again:#}")),
@@ -176,13 +180,14 @@ fn side_by_side<T: Sync, R: Send>(
 ) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
+    let take = || {
+        let number = next.fetch_add(1, Relaxed);
+        items.get(number).map(|item| (number, item))
+    };
     thread::scope(|scope| {
         for _ in 0..jobs.get() {
             scope.spawn(|| {
-                while let Some((number, item)) = {
-                    let number = next.fetch_add(1, Relaxed);
-                    items.get(number).map(|item| (number, item))
-                } {
+                while let Some((number, item)) = take() {
                     let result = work(item);
                     done.lock().expect("no panic").push((number, result));
                 }

@@ -99,7 +99,8 @@ pub struct Stand {
     server: FtpServer,
     firewall: Option<Firewall>,
     lab: Lab,
-    side: Side,
+    /// Who filters.
+    pub side: Side,
     /// SYNs of the stranger's that nobody answered.
     silences: AtomicU64,
 }

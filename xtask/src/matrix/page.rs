@@ -74,7 +74,7 @@ fn failures(found: &Found) -> String {
     }
     let unsteady: Vec<_> = found.unsteady().collect();
     if !unsteady.is_empty() {
-        text += "\nFailed once, and worked when they were tried again (those of `no firewall` are not counted as cells that work):\n\n";
+        text += "\nFailed once, and worked when they were tried again:\n\n";
     }
     for (row, side, said) in unsteady {
         let (field, side) = (name(row.field), side.name());
