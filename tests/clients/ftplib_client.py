@@ -1,7 +1,10 @@
 """One transfer with Python's ftplib in the mode that is asked for, and in no other.
 
-usage: python3 - HOST PORT pasv|epsv|port|eprt list|download|upload REMOTE LOCAL USER PASSWORD
-                 [explicit|implicit P|C [ccc]]
+usage: python3 - HOST PORT pasv|epsv|port|eprt list|download|upload|resume|abort REMOTE LOCAL USER
+                 PASSWORD [explicit|implicit P|C [ccc]]
+
+`resume` goes on where the file LOCAL ends; `abort` has two REMOTEs, LARGE,NAME: the first is aborted,
+then the second comes.
 
 The dialogue goes to standard error, what was received to the file LOCAL.
 """
@@ -47,6 +50,18 @@ class Client(ftplib.FTP_TLS):
         return listener
 
 
+def abort(ftp, large):
+    """ABOR in the middle. How many replies come, 426, 226 or 225, is the server's choice: NOOP's is the end."""
+    data = ftp.transfercmd(f"RETR {large}")
+    data.recv(1000)
+    print("*cmd* 'ABOR'")
+    ftp.sock.sendall(b"ABOR\r\n")
+    data.close()
+    ftp.putcmd("NOOP")
+    while ftp.getmultiline()[:3] not in ("200", "500", "502"):
+        pass
+
+
 def main(host, port, mode, action, remote, local, user, password, tls=None, prot=None, ccc=None):
     # ftplib prints its dialogue to standard output.
     with contextlib.redirect_stdout(sys.stderr), Client(mode, tls) as ftp:
@@ -64,9 +79,12 @@ def main(host, port, mode, action, remote, local, user, password, tls=None, prot
             with open(local, "rb") as source:
                 ftp.storbinary(f"STOR {remote}", source)
             return
-        with open(local, "wb") as sink:
+        if action == "abort":
+            large, remote = remote.split(",")
+            abort(ftp, large)
+        with open(local, "ab") as sink:
             command = "LIST" if action == "list" else f"RETR {remote}"
-            ftp.retrbinary(command, sink.write)
+            ftp.retrbinary(command, sink.write, rest=sink.tell() or None)
 
 
 main(*sys.argv[1:])

@@ -19,6 +19,7 @@ pub mod load;
 pub mod matrix;
 pub mod mounts;
 pub mod netns;
+pub mod nftables;
 pub mod nics;
 pub mod packets;
 pub mod place;

@@ -118,14 +118,17 @@ pub fn expect_dropped(
     Ok(())
 }
 
-struct Scanner {
+/// Sends SYNs from one source port.
+#[derive(Debug)]
+pub(crate) struct Scanner {
     socket: OwnedFd,
     source: SocketAddr,
     target: IpAddr,
 }
 
 impl Scanner {
-    fn new(source: IpAddr, target: IpAddr) -> Result<Self> {
+    /// In the namespace that the calling thread is in; the thread stays on one CPU from now on.
+    pub(crate) fn new(source: IpAddr, target: IpAddr) -> Result<Self> {
         // A source port of its own for each scan: no answer to an earlier one is taken for ours, and
         // no TIME_WAIT is in the way. Below the ephemeral range, so the kernel uses none of them.
         static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -156,7 +159,8 @@ impl Scanner {
         })
     }
 
-    fn scan(&self, ports: impl IntoIterator<Item = u16>) -> Result<Scan> {
+    /// One SYN to each port.
+    pub(crate) fn scan(&self, ports: impl IntoIterator<Item = u16>) -> Result<Scan> {
         let ports: Vec<u16> = ports.into_iter().collect();
         let mut scan = Scan::default();
         // The first packet waits for the neighbour's hardware address; the queue for it is short.

@@ -17,6 +17,19 @@ pub enum Tls {
 }
 
 impl Tls {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Explicit, Self::Implicit];
+
+    /// A word for messages and tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "none",
+            Self::Explicit => "explicit",
+            Self::Implicit => "implicit",
+        }
+    }
+
     /// The control port of such connections.
     #[must_use]
     pub fn port(self) -> u16 {
@@ -65,6 +78,16 @@ impl Security {
     pub const EXPLICIT: Self = Self::new(Tls::Explicit, Protection::Private);
     /// What clients do by default with `ftps://`.
     pub const IMPLICIT: Self = Self::new(Tls::Implicit, Protection::Private);
+
+    /// What clients do by default with that kind of TLS.
+    #[must_use]
+    pub const fn of(tls: Tls) -> Self {
+        match tls {
+            Tls::Off => Self::NONE,
+            Tls::Explicit => Self::EXPLICIT,
+            Tls::Implicit => Self::IMPLICIT,
+        }
+    }
 
     /// Without `CCC`.
     #[must_use]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
@@ -91,6 +92,20 @@ impl Wire {
         })
     }
 
+    /// Opens `eth0` of a host, to listen.
+    ///
+    /// # Errors
+    /// Without root.
+    pub fn tap(host: &Host) -> Result<Self> {
+        let (socket, interface) = host.netns.run(|| open("eth0"))??;
+        let mac = host.mac;
+        Ok(Self {
+            socket,
+            interface,
+            mac,
+        })
+    }
+
     /// Sends a frame as it is, but for its hardware addresses: from this host, to `to`.
     ///
     /// # Errors
@@ -120,6 +135,20 @@ impl Wire {
                 Ok(frame)
             }
             Err(Errno::AGAIN) => bail!("waited {:?} in vain for a frame", patience()),
+            Err(error) => Err(error).context("read frames"),
+        }
+    }
+
+    /// The beginning of the next frame, as much of it as there is room for; `None` when none comes in
+    /// that time.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn glance<'a>(&self, room: &'a mut [u8], wait: Duration) -> Result<Option<&'a [u8]>> {
+        set_socket_timeout(&self.socket, Timeout::Recv, Some(wait))?;
+        match recv(&self.socket, &mut *room, RecvFlags::empty()) {
+            Ok((length, _)) => Ok(Some(&room[..length])),
+            Err(Errno::AGAIN) => Ok(None),
             Err(error) => Err(error).context("read frames"),
         }
     }

@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod ebpf;
 mod fuzz;
+mod matrix;
 #[path = "../../ftpfw-user/build/object.rs"]
 mod object;
 mod package;
@@ -47,6 +48,8 @@ enum Task {
         /// Only the tests whose names contain one of these, or a whole test target (`faults`)
         filters: Vec<String>,
     },
+    /// Try real servers with real clients under ftpfw and nftables, beside what works without a firewall
+    Matrix(matrix::Matrix),
     /// Run the integration tests on other kernels, in virtual machines
     Vm(vm::Vm),
     /// Measure
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Task::Demo { server } => demo::run(server),
         Task::BuildEbpf => ebpf::build_and_report(),
         Task::Test { filters } => test::run(&filters),
+        Task::Matrix(matrix) => matrix::run(&matrix),
         Task::Vm(vm) => vm::run(&vm),
         Task::Bench(bench) => bench::run(&bench),
         Task::Soak(soak) => soak::run(&soak),

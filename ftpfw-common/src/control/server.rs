@@ -68,7 +68,9 @@ pub struct ServerSide {
     telnet: Telnet,
     /// 1: which command a reply answers is unknown, until one shows it.
     unpaired: u8,
-    reserved: [u8; 2],
+    /// 1: the last reply was a preliminary one.
+    preliminary: u8,
+    reserved: u8,
 }
 
 impl ServerSide {
@@ -105,6 +107,7 @@ impl ServerSide {
         // Which commands were answered meanwhile cannot be known: none of them arms.
         self.tail = shared.fifo.head();
         self.unpaired = 1;
+        self.preliminary = 0;
     }
 
     /// Takes one byte.
@@ -160,7 +163,17 @@ impl ServerSide {
     #[inline(always)]
     fn final_reply(&mut self, code: u16, shared: &Shared) -> ServerEvent {
         // RFC 959 §4.2: 1xx is preliminary, another reply follows. 421 may come at any time.
-        if code < 200 || code == code::UNAVAILABLE {
+        if code == code::UNAVAILABLE {
+            return ServerEvent::None;
+        }
+        let preliminary = u8::from(code < 200);
+        if preliminary & self.preliminary != 0 {
+            // RFC 959 §5.4 has one for each command. Pure-FTPd ends a download with the second when the
+            // client has closed the data connection: whose reply the next one is cannot be known.
+            self.unpaired = 1;
+        }
+        self.preliminary = preliminary;
+        if preliminary != 0 {
             return ServerEvent::None;
         }
         if !shared.state().has(State::GREETED) {

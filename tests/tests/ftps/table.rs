@@ -2,7 +2,6 @@
 //! `FTPFW_BLESS=1` writes it anew, `FTPFW_FULL=1` checks all of it; by default one row is checked.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::{env, fs, thread};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +9,7 @@ use ftpfw_tests::client::{Mode, Tool};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::matrix::{Cell, run_cell};
-use ftpfw_tests::programs;
+use ftpfw_tests::nftables::{self, Otherwise};
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::tls::{Protection, Security, Tls};
 
@@ -27,24 +26,6 @@ related accepted, all output accepted), the second for `ftpfw --ftps listener`.
 Written by `FTPFW_BLESS=1 cargo test -p ftpfw-tests --features embedded-server --test ftps table`.
 
 ";
-
-/// Unlike its namesakes in the wild it answers what it does not accept, so that no client waits.
-const RULES: &str = "\
-table inet firewall {
-    ct helper ftp { type \"ftp\" protocol tcp; }
-    chain prerouting {
-        type filter hook prerouting priority filter;
-        tcp dport 21 ct helper set \"ftp\"
-    }
-    chain input {
-        type filter hook input priority filter; policy drop;
-        iif lo accept
-        meta l4proto ipv6-icmp accept
-        ct state established,related accept
-        tcp dport { 21, 990 } accept
-        meta l4proto tcp reject with tcp reset
-    }
-}";
 
 const COLUMNS: [(Mode, Family); 6] = [
     (Mode::Pasv, Family::V4),
@@ -81,11 +62,8 @@ impl Side {
         let lab = Lab::new()?;
         let firewall = match filter {
             Filter::Nftables => {
-                let mut nft = Command::new(programs::find("nft")?);
-                nft.arg(RULES).stdin(Stdio::null());
-                let output = lab.server.netns.run(|| nft.output())??;
-                let said = String::from_utf8_lossy(&output.stderr);
-                ensure!(output.status.success(), "nft: {}", said.trim());
+                let rules = nftables::ftp_helper(Otherwise::Reject, &[]);
+                nftables::load(&lab.server.netns, &rules)?;
                 None
             }
             Filter::Ftpfw => Some(Firewall::start(&lab.server, &["--ftps", "listener"])?),
@@ -125,7 +103,7 @@ impl Side {
 }
 
 fn row(sides: &mut [Side; 2], daemon: Daemon, tool: Tool, security: Security) -> Result<String> {
-    let mut row = format!("| {} | {} |", tool_name(tool), kind(security));
+    let mut row = format!("| {} | {} |", tool.name(), kind(security));
     for (mode, family) in COLUMNS {
         let cell = Cell {
             tool,
@@ -148,26 +126,14 @@ fn row(sides: &mut [Side; 2], daemon: Daemon, tool: Tool, security: Security) ->
     Ok(row + "\n")
 }
 
-fn tool_name(tool: Tool) -> &'static str {
-    match tool {
-        Tool::Curl => "curl",
-        Tool::Lftp => "lftp",
-        Tool::Ftplib => "ftplib",
-    }
-}
-
 fn kind(security: Security) -> String {
-    let tls = match (security.tls, security.ccc) {
-        (Tls::Off, _) => "none",
-        (Tls::Explicit, false) => "explicit",
-        (Tls::Explicit, true) => "explicit, CCC",
-        (Tls::Implicit, _) => "implicit",
-    };
+    let tls = security.tls.name();
+    let ccc = if security.ccc { ", CCC" } else { "" };
     let data = match security.protection {
         Protection::Private => "P",
         Protection::Clear => "C",
     };
-    format!("{tls} | {data}")
+    format!("{tls}{ccc} | {data}")
 }
 
 /// nftables first, as in the table.

@@ -9,6 +9,7 @@ use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::generator::Generator;
 use ftpfw_tests::lab::Host;
 use ftpfw_tests::netns::Netns;
+use ftpfw_tests::nftables::{self, Otherwise};
 use ftpfw_tests::programs;
 
 /// Who filters, and how.
@@ -55,21 +56,6 @@ table inet bench {
         type filter hook prerouting priority raw; policy accept;
         tcp dport 1024-65535 drop
         udp dport 1024-65535 drop
-    }
-}";
-
-const CONNTRACK: &str = "\
-table inet bench {
-    ct helper ftp { type \"ftp\" protocol tcp; }
-    chain prerouting {
-        type filter hook prerouting priority filter;
-        tcp dport 21 ct helper set \"ftp\"
-    }
-    chain input {
-        type filter hook input priority filter; policy drop;
-        iif lo accept
-        ct state established,related accept
-        tcp dport { 21, 1000 } accept
     }
 }";
 
@@ -144,9 +130,10 @@ impl Contender {
                 let firewall = Firewall::start(&self.host, &options)?;
                 self.firewall = Some(firewall);
             }
-            Filter::NftRaw => self.nft(RAW)?,
+            Filter::NftRaw => nftables::load(&self.host.netns, RAW)?,
             Filter::NftConntrack => {
-                self.nft(CONNTRACK)?;
+                let rules = nftables::ftp_helper(Otherwise::Drop, &[DATA_PORT]);
+                nftables::load(&self.host.netns, &rules)?;
                 // Generated segments have no right numbers.
                 let liberal = "netfilter/nf_conntrack_tcp_be_liberal";
                 self.host.netns.sysctl(liberal, "1")?;
@@ -174,11 +161,7 @@ impl Contender {
     /// # Errors
     /// When nftables refuses.
     pub fn drop_behind(&self) -> Result<()> {
-        self.nft(RAW)
-    }
-
-    fn nft(&self, rules: &str) -> Result<()> {
-        self.run("nft", &[rules])
+        nftables::load(&self.host.netns, RAW)
     }
 
     fn run(&self, program: &str, words: &[&str]) -> Result<()> {

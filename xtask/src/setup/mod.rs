@@ -32,9 +32,11 @@ pub const NETWORK: [Program; 2] = [
 ];
 
 /// The FTP clients of the tests.
-const CLIENTS: [Program; 3] = [
+const CLIENTS: [Program; 5] = [
     ("curl", "curl", "an FTP client of the tests"),
     ("lftp", "lftp", "an FTP client of the tests"),
+    ("tnftp", "tnftp", "an FTP client of the tests"),
+    ("wget", "wget", "an FTP client of the tests"),
     (
         "python3",
         "python3",
