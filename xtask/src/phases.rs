@@ -38,6 +38,13 @@ impl Phases {
         })
     }
 
+    /// Does a piece of work whose failure is said at once and reported by [`Phases::finish`].
+    pub fn attempt(&mut self, name: &str, work: impl FnOnce() -> Result<()>) {
+        if let Err(error) = self.step(name, work) {
+            eprintln!("{error:#}");
+        }
+    }
+
     /// Runs a command whose failure is reported by [`Phases::finish`]: what follows may tell more.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::phases::Phases;
 use crate::workspace::HOST;
-use crate::{setup, workspace};
+use crate::{package, setup, workspace};
 
 /// Where cargo finds the test targets that run in namespaces.
 const TARGETS: &str = "tests/tests";
@@ -52,6 +52,12 @@ pub fn run(filters: &[String]) -> Result<()> {
 /// When something cannot be built. Failed tests are reported by `phases.finish()`.
 pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
     build_ftpfw(phases)?;
+    if filters.is_empty() {
+        phases.attempt(
+            "make, install and remove the package",
+            package::make_and_try,
+        );
+    }
     build_embedded_server(phases)?;
 
     let cpus = thread::available_parallelism().map_or(2, NonZero::get);

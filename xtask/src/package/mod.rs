@@ -7,19 +7,18 @@
 mod trial;
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use ftpfw_tests::programs;
+use tempfile::TempDir;
 
 use crate::phases::Phases;
-use crate::test;
-use crate::workspace;
+use crate::{setup, test, workspace};
 
-const CARGO_DEB: &str = "3.8.0";
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 /// Builds the package, and installs and removes it in a directory if it is to be tested.
@@ -28,37 +27,38 @@ const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 /// When cargo-deb cannot be installed, something does not build, or the test fails.
 pub fn run(tested: bool) -> Result<()> {
     let mut phases = Phases::default();
-    let cargo_deb = phases.step("set up", cargo_deb)?;
+    phases.step("set up", setup::cargo_deb)?;
     test::build_ftpfw(&mut phases)?;
-    let ftpfw = workspace::target().join("release/ftpfw");
-    let generated = workspace::target().join("release/package");
-    phases.step("print completions and manual pages", || {
-        documents(&ftpfw, &generated)
-    })?;
-    let package = phases.step("pack", || pack(&cargo_deb))?;
+    let package = phases.step("pack", || make(&[]))?;
     if tested {
-        phases.step("install, upgrade and remove it", || trial::all(&package))?;
+        phases.step("install, upgrade and remove the package", || {
+            trial::all(&package)
+        })?;
     }
     phases.finish()?;
     println!("{}", package.display());
     Ok(())
 }
 
-/// cargo-deb: the user's own, or one in target/tools.
-fn cargo_deb() -> Result<PathBuf> {
-    if let Ok(installed) = programs::find("cargo-deb") {
-        return Ok(installed);
-    }
-    let root = workspace::target().join("tools/cargo-deb");
-    let program = root.join("bin/cargo-deb");
-    if !program.is_file() {
-        println!("   installing cargo-deb {CARGO_DEB}, which makes the package");
-        let mut install = workspace::cargo(&["install", "--locked", "--quiet", "cargo-deb"]);
-        install.args(["--version", CARGO_DEB, "--root"]).arg(&root);
-        let status = install.status().context("run cargo install")?;
-        ensure!(status.success(), "cargo install cargo-deb failed: {status}");
-    }
-    Ok(program)
+/// Packs what has been built, with less compression than a package that is kept, and tries it. Nothing stays.
+///
+/// # Errors
+/// With what is wrong with it, or when it cannot be made.
+pub fn make_and_try() -> Result<()> {
+    let directory = TempDir::with_prefix("ftpfw-package-")?;
+    let output = OsStr::new("--output");
+    trial::all(&make(&[
+        OsStr::new("--fast"),
+        output,
+        directory.path().as_os_str(),
+    ])?)
+}
+
+/// The package of what has been built, by cargo-deb with these options.
+fn make(options: &[&OsStr]) -> Result<PathBuf> {
+    let ftpfw = workspace::target().join("release/ftpfw");
+    documents(&ftpfw, &workspace::target().join("release/package"))?;
+    pack(&setup::cargo_deb()?, options)
 }
 
 /// Writes `completions/ftpfw.SHELL` and `man/*.1.gz` below `directory`, in place of older ones.
@@ -86,15 +86,19 @@ fn documents(ftpfw: &Path, directory: &Path) -> Result<()> {
 }
 
 /// The package that cargo-deb makes of what has been built.
-fn pack(cargo_deb: &Path) -> Result<PathBuf> {
+fn pack(cargo_deb: &Path, options: &[&OsStr]) -> Result<PathBuf> {
     let mut deb = Command::new(cargo_deb);
     // As a subcommand of cargo it is called with its own name first.
     deb.args(["deb", "--no-build", "--locked", "--package=ftpfw-user"])
+        .args(options)
         .current_dir(workspace::root())
         .env("CARGO_TARGET_DIR", workspace::target())
         .stderr(Stdio::inherit());
     if let Some(cargo) = env::var_os("CARGO") {
         deb.env("CARGO", cargo);
+    }
+    if let Some(maintainer) = maintainer() {
+        deb.arg("--maintainer").arg(maintainer);
     }
     let output = deb.output().context("run cargo-deb")?;
     ensure!(output.status.success(), "cargo-deb: {}", output.status);
@@ -106,6 +110,13 @@ fn pack(cargo_deb: &Path) -> Result<PathBuf> {
     let package = PathBuf::from(package.trim());
     ensure!(package.is_file(), "{} is not there", package.display());
     Ok(package)
+}
+
+/// Who answers for the package: whoever makes it, if the variables say so that Debian's own tools read (debchange(1)).
+/// Without them nobody does, and the address in Cargo.toml is one that cannot exist (RFC 2606 §2).
+fn maintainer() -> Option<String> {
+    let (name, email) = (env::var("DEBFULLNAME").ok()?, env::var("DEBEMAIL").ok()?);
+    Some(format!("{name} <{email}>"))
 }
 
 fn succeed(command: &mut Command) -> Result<()> {

@@ -30,6 +30,7 @@ fn installed_as_it_comes(package: &Path) -> Result<()> {
     ensure!(said.contains("names no interface"), "it said {said:?}");
     ensure!(!root.has(ENABLED), "the service is enabled");
     files_are_in_place(&root)?;
+    links_lead_somewhere(&root)?;
     program_runs(&root)?;
     unit_is_verified(&root)?;
 
@@ -80,12 +81,35 @@ fn files_are_in_place(root: &Root) -> Result<()> {
         "usr/share/man/man1/ftpfw-run.1.gz",
         "usr/share/doc/ftpfw/copyright",
         // The unit names it.
-        "usr/share/doc/ftpfw/configuration.md",
+        "usr/share/doc/ftpfw/docs/configuration.md",
+        "usr/share/doc/ftpfw/docs/monitoring/ftpfw-alerts.yml",
+        "usr/share/doc/ftpfw/README.md",
     ] {
         let path = root.path(file);
         let size = fs::metadata(&path).map(|metadata| metadata.len());
         ensure!(size.is_ok_and(|size| size > 0), "/{file} is missing");
     }
+    Ok(())
+}
+
+/// From page to page, and to the files that pages name.
+fn links_lead_somewhere(root: &Root) -> Result<()> {
+    let mut number = 0;
+    for file in root.files()? {
+        if file.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let page = root.path(&file);
+        let text = fs::read_to_string(&page)?;
+        let targets = text.split("](").skip(1);
+        let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
+            let there = page.with_file_name(target).exists();
+            ensure!(there, "/{}: nothing is at {target}", file.display());
+            number += 1;
+        }
+    }
+    ensure!(number > 50, "{number} links are too few");
     Ok(())
 }
 
@@ -138,7 +162,7 @@ impl Root {
         Ok(Self { directory })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.directory.path().join(name)
     }
 

@@ -5,6 +5,7 @@
 
 pub mod apt;
 mod compiler;
+mod deb;
 mod kernel;
 mod linker;
 pub mod servers;
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result};
 use ftpfw_tests::programs;
 
 use crate::toolchain::{self, Missing, Toolchain};
+pub use deb::cargo_deb;
 
 /// A program of the system: the package that has it, and who needs it.
 type Program = (&'static str, &'static str, &'static str);
@@ -67,6 +69,13 @@ const CONNTRACK: [Program; 2] = [
     ),
 ];
 
+/// What looks at the package.
+const PACKAGING: [Program; 1] = [(
+    "systemd-analyze",
+    "systemd",
+    "verifies the unit of the package",
+)];
+
 /// Other peers, and what a veth needs for them.
 const PEERS: [Program; 2] = [
     (
@@ -87,6 +96,8 @@ pub fn everything() -> Result<()> {
     system_programs(&NETWORK)?;
     system_programs(&CLIENTS)?;
     system_programs(&CONNTRACK)?;
+    system_programs(&PACKAGING)?;
+    cargo_deb()?;
     servers::unpack_all()?;
     kernel::mount()?;
     println!("setup: everything is there");
