@@ -37,7 +37,12 @@ pub const DEFAULT_SOCKET: &str = "/run/ftpfw/agent.sock";
 
 /// An FTP-aware firewall at the NIC.
 #[derive(Debug, Parser)]
-#[command(name = "ftpfw", version, about, max_term_width = 100)]
+#[command(
+    name = "ftpfw",
+    version,
+    about = "An FTP-aware firewall at the NIC",
+    max_term_width = 100
+)]
 pub struct Cli {
     /// Say more; twice, everything.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]

@@ -2,8 +2,9 @@
 
 use std::{
     error::Error,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -15,7 +16,22 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::{net::UnixStream, task::JoinHandle};
+use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
+
+/// How long an answer may take. An agent that is stopped never gives one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An agent is there, and says nothing.
+#[derive(Debug)]
+struct Silence(Duration);
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nothing came within {} s", self.0.as_secs())
+    }
+}
+
+impl Error for Silence {}
 
 /// A connection to one agent. As long as questions are answered, it is the same agent that answers.
 #[derive(Debug)]
@@ -34,6 +50,18 @@ pub async fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> anyhow::Resu
     match Agent::connect(socket).await? {
         Some(mut agent) => agent.get(path).await.map(Some),
         None => Ok(None),
+    }
+}
+
+/// What was asked of an agent, for who can do without: one that is silent is as good as none.
+///
+/// # Errors
+///
+/// Any other error that `answer` is.
+pub fn unless_silent<T>(answer: anyhow::Result<Option<T>>) -> anyhow::Result<Option<T>> {
+    match answer {
+        Err(error) if error.chain().any(<dyn Error>::is::<Silence>) => Ok(None),
+        answer => answer,
     }
 }
 
@@ -66,10 +94,23 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// When it answers nonsense, or not at all: see [`has_ended`].
+    /// When it answers nonsense, or not at all: see [`has_ended`] and [`unless_silent`].
     pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> anyhow::Result<T> {
+        self.get_after(path, Duration::ZERO).await
+    }
+
+    /// As [`Self::get`], where the agent may take `wait` before it begins to answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub async fn get_after<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        wait: Duration,
+    ) -> anyhow::Result<T> {
         let body = self
-            .request(Method::GET, path)
+            .request(Method::GET, path, PATIENCE + wait)
             .await
             .with_context(|| format!("the agent at {} does not answer", self.socket.display()))?;
         serde_json::from_slice(&body).with_context(|| {
@@ -86,13 +127,23 @@ impl Agent {
     ///
     /// When it does not answer, or may not hear it from this process.
     pub async fn post(&mut self, path: &str) -> anyhow::Result<()> {
-        self.request(Method::POST, path)
+        self.request(Method::POST, path, PATIENCE)
             .await
             .with_context(|| format!("the agent at {} does not hear", self.socket.display()))?;
         Ok(())
     }
 
-    async fn request(&mut self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+    async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Bytes> {
+        let answer = timeout(patience, self.answer(method, path)).await;
+        answer.unwrap_or_else(|_elapsed| Err(Silence(patience).into()))
+    }
+
+    async fn answer(&mut self, method: Method, path: &str) -> anyhow::Result<Bytes> {
         let request = Request::builder()
             .method(method)
             .uri(path)

@@ -114,7 +114,7 @@ impl Reader {
     async fn newer(&mut self, patience: Duration) -> anyhow::Result<Batch> {
         let after = self.after.unwrap_or(0);
         let path = format!("/events?after={after}&wait_ms={}", patience.as_millis());
-        let batch: Batch = self.agent.get(&path).await?;
+        let batch: Batch = self.agent.get_after(&path, patience).await?;
         let missed = batch
             .events
             .first()

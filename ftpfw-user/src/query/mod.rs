@@ -47,7 +47,7 @@ pub(crate) fn open(place: &Place) -> anyhow::Result<(Maps, PinDir)> {
     requirements::privileges()?;
     if !pins.in_use() {
         bail!(
-            "ftpfw is not attached: nothing is pinned under {}",
+            "not attached: nothing is pinned under {}; `ftpfw run` attaches",
             place.pin_dir.display()
         );
     }

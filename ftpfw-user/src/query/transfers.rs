@@ -48,9 +48,10 @@ pub async fn transfers(
 ///
 /// # Errors
 ///
-/// As [`transfers`], and when an agent is there and does not answer.
+/// As [`transfers`], and when an agent is there and answers nonsense.
 pub async fn told(socket: &Path, maps: &Maps) -> anyhow::Result<(Vec<RunningRow>, bool)> {
-    Ok(match client::get(socket, "/transfers").await? {
+    let told = client::unless_silent(client::get(socket, "/transfers").await)?;
+    Ok(match told {
         Some(rows) => (rows, true),
         None => (transfers(maps, &HashMap::new()).await?, false),
     })

@@ -16,7 +16,7 @@ use ftpfw_common::{
 };
 use serde::Serialize;
 
-use super::{events, model::TupleRow, open, read, show, units::duration};
+use super::{client, events, model::TupleRow, open, read, show, units::duration};
 use crate::{
     cli::{Ends, ExplainArgs},
     kernel::clock::ms_between,
@@ -64,7 +64,8 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let mut tables = PinnedTables::new(&maps)?;
     // Port 0: the port of no connection, so of none that came before.
     let reason = tables.judge(&args.ends, args.client_port.unwrap_or(0));
-    let told = events::of_client(&place.socket, args.ends.client).await?;
+    let told = events::of_client(&place.socket, args.ends.client).await;
+    let told = client::unless_silent(told)?;
     let history = told.map(|told| History::of(&args.ends, &told));
     let mut text = verdict(&args.ends, &key, &tables, reason);
     if pins.interfaces()?.is_empty() {
