@@ -221,18 +221,15 @@ fn paused(daemon: Daemon, family: Family, mode: Mode, asks: bool) -> Result<()> 
             read += data.read(&mut [0; 1 << 16])? as u64;
         }
         let mut row = Value::Null;
-        let grown = wait::until("more bytes", || {
+        // The socket has counted bytes before the agent has read the lines that belong to them.
+        let grown = wait::until("more bytes of a known length", || {
             let rows: Vec<Value> = firewall.query(&["list", "transfers"])?;
             row = rows.into_iter().next().unwrap_or_default();
-            Ok(row["bytes"]
-                .as_u64()
-                .filter(|bytes| *bytes > before && *bytes >= read))
+            let bytes = row["bytes"].as_u64().filter(|_| row["length"] == LONG);
+            Ok(bytes.filter(|bytes| *bytes > before && *bytes >= read))
         });
-        before = grown.with_context(|| row.to_string())?;
-        ensure!(
-            row["length"] == LONG && before < LONG,
-            "{row} after {reply:?}"
-        );
+        before = grown.with_context(|| format!("{row} after {reply:?}"))?;
+        ensure!(before < LONG, "{row}");
         ensure!(row["bytes_per_second"].as_u64() > Some(0), "{row}");
     }
     ensure!(

@@ -10,14 +10,16 @@ use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
 use ftpfw_tests::place::{self, Place};
 use ftpfw_tests::refusal::{FAILED, USAGE, check, nothing_left, refused};
+use rustix::process::Signal;
 
-use crate::{kill_agent, said};
+use crate::{kill_agent, run, said};
 
 /// Everything that looks at, or changes, a running ftpfw.
-const VERBS: [&[&str]; 11] = [
+const VERBS: [&[&str]; 12] = [
     &["status"],
     &["list", "tuples"],
     &["list", "sessions"],
+    &["list", "transfers"],
     &["list", "flows"],
     &["list", "listeners"],
     &["list", "ports"],
@@ -124,6 +126,37 @@ fn without_an_agent() -> Result<()> {
     for verb in ["allow", "revoke"] {
         let asked = crate::ends(verb, client, server, 50_000);
         said(&firewall, &crate::words(&asked))?;
+    }
+    Ok(())
+}
+
+/// An agent that is stopped never answers: what can do without it does, and nothing waits for ever.
+#[test]
+fn with_an_agent_that_is_silent() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut firewall = Firewall::start(&lab.server, &[])?;
+    firewall.signal(Signal::STOP)?;
+    let asked = as_without_an_agent(&lab, &firewall);
+    firewall.signal(Signal::CONT)?;
+    asked?;
+    said(&firewall, &["status"])?;
+    Ok(())
+}
+
+fn as_without_an_agent(lab: &Lab, firewall: &Firewall) -> Result<()> {
+    for what in ["sessions", "transfers"] {
+        let output = run(firewall, &["list", what])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let fine = output.status.success() && said.contains("no agent answers on");
+        anyhow::ensure!(fine, "{what}: {output:?}");
+    }
+    let (client, server) = (lab.client.v4.into(), lab.server.v4.into());
+    let asked = crate::ends("explain", client, server, 50_000);
+    let (code, answer) = crate::answer(firewall, &crate::words(&asked))?;
+    anyhow::ensure!(code == Some(1) && answer["history"].is_null(), "{answer}");
+    for words in [["status"].as_slice(), &["events"]] {
+        let says = ["does not answer", "within 5 s"];
+        refused(firewall.place(), words, FAILED, &says)?;
     }
     Ok(())
 }
