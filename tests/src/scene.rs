@@ -233,6 +233,17 @@ impl<'a> Scene<'a> {
         self.armed()
     }
 
+    /// Both ends of a data connection to [`PORT`], the client's first.
+    ///
+    /// # Errors
+    /// When it is not armed, or does not come about.
+    pub fn connect(&self, talk: &mut Talk) -> Result<(TcpStream, TcpStream)> {
+        self.negotiate(talk)?;
+        let address = SocketAddr::new(self.address(), PORT);
+        let client = dial(&self.lab.client.netns, address)?;
+        Ok((client, accept(&self.data)?))
+    }
+
     /// A ghost that is logged in, and the server's end of its connection.
     ///
     /// # Errors

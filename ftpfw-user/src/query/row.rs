@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{
     key::Key,
-    model::{FlowRow, ListenerRow, PortRow, RunningRow, SessionRow, TupleRow},
-    units::{bytes, count, duration, rate},
+    model::{FlowRow, ListenerRow, PortRow, SessionRow, TupleRow},
+    units::{bytes, count, duration},
 };
 
 /// A line of a list.
@@ -41,7 +41,7 @@ fn or_any<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "*".to_owned(), |value| value.to_string())
 }
 
-fn or_none<T: ToString>(value: Option<T>) -> String {
+pub(super) fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
@@ -150,51 +150,6 @@ impl Row for SessionRow {
             Cell::new(bytes(self.bytes_out)),
             Cell::new(duration(self.age_ms)),
             Cell::new(or_none(self.last_command.as_ref())),
-        ]
-    }
-
-    fn client(&self) -> Option<IpAddr> {
-        Some(self.client)
-    }
-}
-
-impl Row for RunningRow {
-    const NOTHING: &'static str = "no transfers";
-    const HEADER: &'static [&'static str] = &[
-        "CLIENT", "SERVER", "MODE", "SESSION", "USER", "BYTES", "OF", "DONE", "RATE", "AGE",
-        "COMMAND",
-    ];
-    const NUMBERS: &'static [usize] = &[3, 5, 6, 7, 8, 9];
-    const FIELDS: &'static [&'static str] = &[
-        "client",
-        "client_port",
-        "server",
-        "port",
-        "mode",
-        "session",
-        "user",
-        "command",
-        "path",
-        "direction",
-        "bytes",
-        "length",
-        "duration_ms",
-        "bytes_per_second",
-    ];
-
-    fn cells(&self) -> Vec<Cell> {
-        vec![
-            Cell::new(SocketAddr::new(self.client, self.client_port)),
-            Cell::new(SocketAddr::new(self.server, self.port)),
-            Cell::new(&self.mode),
-            Cell::new(or_none(self.session)),
-            Cell::new(or_none(self.user.as_ref())),
-            Cell::new(or_none(self.bytes.map(bytes))),
-            Cell::new(or_none(self.length.map(bytes))),
-            Cell::new(or_none(self.percent().map(|it| format!("{it} %")))),
-            Cell::new(or_none(self.bytes_per_second.map(rate))),
-            Cell::new(duration(self.duration_ms)),
-            Cell::new(self.what()),
         ]
     }
 
@@ -314,6 +269,7 @@ impl Row for PortRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::model::RunningRow;
 
     /// What `--sort` offers and `--json` prints is documented, name by name.
     #[test]

@@ -1,8 +1,13 @@
 //! Transfers that go on: the maps know which there are, sockets how much has gone over them, and the agent what
 //! they are for.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
+use comfy_table::Cell;
 use ftpfw_common::abi::{
     event::Bytes,
     keys::{SessionKey, TupleKey},
@@ -10,7 +15,12 @@ use ftpfw_common::abi::{
 };
 use tracing::debug;
 
-use super::{client, model::RunningRow};
+use super::{
+    client,
+    model::RunningRow,
+    row::{Row, or_none},
+    units::{bytes, duration, rate},
+};
 use crate::{
     agent::{Direction, Running},
     kernel::{
@@ -115,5 +125,50 @@ fn row(
         length: length.filter(|length| bytes.is_none_or(|bytes| bytes <= *length)),
         duration_ms,
         bytes_per_second: bytes.map(|bytes| bytes.saturating_mul(1000) / duration_ms.max(1)),
+    }
+}
+
+impl Row for RunningRow {
+    const NOTHING: &'static str = "no transfers";
+    const HEADER: &'static [&'static str] = &[
+        "CLIENT", "SERVER", "MODE", "SESSION", "USER", "BYTES", "OF", "DONE", "RATE", "AGE",
+        "COMMAND",
+    ];
+    const NUMBERS: &'static [usize] = &[3, 5, 6, 7, 8, 9];
+    const FIELDS: &'static [&'static str] = &[
+        "client",
+        "client_port",
+        "server",
+        "port",
+        "mode",
+        "session",
+        "user",
+        "command",
+        "path",
+        "direction",
+        "bytes",
+        "length",
+        "duration_ms",
+        "bytes_per_second",
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            Cell::new(SocketAddr::new(self.client, self.client_port)),
+            Cell::new(SocketAddr::new(self.server, self.port)),
+            Cell::new(&self.mode),
+            Cell::new(or_none(self.session)),
+            Cell::new(or_none(self.user.as_ref())),
+            Cell::new(or_none(self.bytes.map(bytes))),
+            Cell::new(or_none(self.length.map(bytes))),
+            Cell::new(or_none(self.percent().map(|it| format!("{it} %")))),
+            Cell::new(or_none(self.bytes_per_second.map(rate))),
+            Cell::new(duration(self.duration_ms)),
+            Cell::new(self.what()),
+        ]
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        Some(self.client)
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::Shutdown;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::client::Tool;
-use ftpfw_tests::control::{accept, dial, read_all};
+use ftpfw_tests::control::read_all;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::matrix::{Cell, run_cell};
@@ -15,7 +15,6 @@ use ftpfw_tests::place::Place;
 use ftpfw_tests::refusal::{FAILED, refused};
 use ftpfw_tests::report::{Event, Transfer};
 use ftpfw_tests::scene::{PORT, Scene};
-use ftpfw_tests::scripted::Talk;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::wait;
 use rustix::process::Signal;
@@ -37,22 +36,12 @@ fn what(event: &Event) -> Result<&Transfer> {
     event.transfer.as_ref().context("a transfer without one")
 }
 
-/// Both ends of a passive data connection.
-fn connect(scene: &Scene<'_>, talk: &mut Talk) -> Result<(TcpStream, TcpStream)> {
-    scene.negotiate(talk)?;
-    let client = dial(
-        &scene.lab.client.netns,
-        SocketAddr::new(scene.address(), PORT),
-    )?;
-    Ok((client, accept(&scene.data)?))
-}
-
 #[test]
 fn downloads_uploads_and_what_failed() -> Result<()> {
     let lab = Lab::new()?;
     let scene = Scene::new(&lab)?;
     let mut talk = scene.logged_in()?;
-    let (mut client, mut server) = connect(&scene, &mut talk)?;
+    let (mut client, mut server) = scene.connect(&mut talk)?;
     talk.play(&["C RETR a b.txt", "S 150 here it comes"])?;
     server.write_all(&[7; 12_345])?;
     drop(server);
@@ -68,7 +57,7 @@ fn downloads_uploads_and_what_failed() -> Result<()> {
     talk.s(b"226 done\r\n")?;
     told(&scene.firewall, 1)?;
 
-    let (mut client, mut server) = connect(&scene, &mut talk)?;
+    let (mut client, mut server) = scene.connect(&mut talk)?;
     talk.play(&["C STOR up.bin", "S 150 go on"])?;
     client.write_all(&[8; 4321])?;
     client.shutdown(Shutdown::Write)?;
@@ -77,7 +66,7 @@ fn downloads_uploads_and_what_failed() -> Result<()> {
     talk.s(b"226 done\r\n")?;
     told(&scene.firewall, 2)?;
 
-    let (client, server) = connect(&scene, &mut talk)?;
+    let (client, server) = scene.connect(&mut talk)?;
     talk.play(&["C RETR secret\x1b[2J", "S 550 no such file"])?;
     drop(server);
     drop(client);
@@ -123,7 +112,7 @@ fn what_outlives_its_session_and_what_never_was() -> Result<()> {
     let lab = Lab::new()?;
     let scene = Scene::new(&lab)?;
     let mut talk = scene.logged_in()?;
-    let (client, mut server) = connect(&scene, &mut talk)?;
+    let (client, mut server) = scene.connect(&mut talk)?;
     talk.play(&["C RETR long", "S 150 here it comes"])?;
     server.write_all(b"12345")?;
     drop(talk);
@@ -145,7 +134,7 @@ fn what_outlives_its_session_and_what_never_was() -> Result<()> {
     let mut talk = scene.logged_in()?;
     scene.negotiate(&mut talk)?;
     talk.play(&["C RETR other", "S 425 nobody came"])?;
-    let (client, server) = connect(&scene, &mut talk)?;
+    let (client, server) = scene.connect(&mut talk)?;
     talk.play(&["C RETR third", "S 150 here it comes"])?;
     drop(server);
     drop(client);

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use super::transfers::{connect, pump};
+use super::transfers::pump;
 use super::{kill_agent, run};
 
 /// DECSET and DECRST of xterm: 1049 is the alternate screen, 25 the cursor.
@@ -211,7 +211,7 @@ fn a_download_shows_how_fast_and_how_far() -> Result<()> {
     let lab = Lab::new()?;
     let scene = Scene::new(&lab)?;
     let mut talk = scene.logged_in()?;
-    let (mut client, mut server) = connect(&scene, &mut talk)?;
+    let (mut client, mut server) = scene.connect(&mut talk)?;
     talk.play(&["C RETR quiet.iso", "S 150 here it comes"])?;
     pump(&mut server, &mut client, 1)?;
     let top = Top::start(&scene.firewall)?;
@@ -228,7 +228,7 @@ fn a_download_shows_how_fast_and_how_far() -> Result<()> {
     let gone = |firewall: &Firewall| firewall.wait_for_tuples("its end", <[_]>::is_empty);
     gone(&scene.firewall)?;
 
-    let (mut client, mut server) = connect(&scene, &mut talk)?;
+    let (mut client, mut server) = scene.connect(&mut talk)?;
     talk.play(&["C RETR big.iso", "S 150 for big.iso (1000000 bytes)."])?;
     for (chunks, percent) in [(25, "25 %"), (50, "75 %")] {
         pump(&mut server, &mut client, chunks)?;

@@ -6,12 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::client::Mode;
-use ftpfw_tests::control::{Control, accept, dial, read_all};
+use ftpfw_tests::control::{Control, accept, read_all};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::refusal::{USAGE, refused};
 use ftpfw_tests::scene::{PORT, Scene};
-use ftpfw_tests::scripted::Talk;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::wait;
 use serde_json::Value;
@@ -21,14 +20,6 @@ use crate::{kill_agent, run, said};
 /// More than the buffers of two sockets hold.
 const LONG: u64 = 64 << 20;
 const CHUNK: [u8; 10_000] = [7; 10_000];
-
-/// Both ends of a passive data connection of the client's.
-pub fn connect(scene: &Scene<'_>, talk: &mut Talk) -> Result<(TcpStream, TcpStream)> {
-    scene.negotiate(talk)?;
-    let address = SocketAddr::new(scene.address(), PORT);
-    let client = dial(&scene.lab.client.netns, address)?;
-    Ok((client, accept(&scene.data)?))
-}
 
 /// So many chunks go from one end to the other.
 pub fn pump(from: &mut TcpStream, to: &mut TcpStream, chunks: usize) -> Result<()> {
@@ -58,7 +49,7 @@ fn a_download_grows_to_its_length() -> Result<()> {
     let mut scene = Scene::new(&lab)?;
     ensure!(said(&scene.firewall, &["list", "transfers"])?.contains("no transfers"));
     let mut talk = scene.logged_in()?;
-    let (mut client, mut server) = connect(&scene, &mut talk)?;
+    let (mut client, mut server) = scene.connect(&mut talk)?;
     talk.play(&[
         "C SIZE big.iso",
         "S 213 1000000",
@@ -141,7 +132,7 @@ fn what_the_server_has_not_said_is_not_shown() -> Result<()> {
         ),
     ] {
         let mut talk = scene.logged_in()?;
-        let (mut client, mut server) = connect(&scene, &mut talk)?;
+        let (mut client, mut server) = scene.connect(&mut talk)?;
         talk.play(script)?;
         pump(&mut server, &mut client, 1)?;
         let row = counted(&scene.firewall, bytes)?;
