@@ -81,6 +81,10 @@ fn embedded_ftplib() -> Result<()> {
 #[test]
 fn the_agent_alone_opens_too() -> Result<()> {
     let stats = matrix(Daemon::Vsftpd, Tool::Curl, &["--opener", "agent"])?;
+    for kind in ["pasv", "epsv", "port", "eprt"] {
+        let counted = stats.negotiations.get(kind).copied().unwrap_or(0);
+        ensure!(counted > 0, "no {kind} was counted: {stats:?}");
+    }
     println!("SYNs that were early: {}", stats.dropped("not-armed"));
     Ok(())
 }

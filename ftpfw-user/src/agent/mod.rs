@@ -119,7 +119,11 @@ impl Agent {
     ) -> anyhow::Result<Self> {
         let tuples = kernel.maps().tuples()?;
         let opener = match settings.inline_opener {
-            0 => Some(Opener::new(&settings, &tuples.all()?)),
+            0 => Some(Opener::new(
+                &settings,
+                &tuples.all()?,
+                kernel.maps().counter_map()?,
+            )),
             _ => None,
         };
         let foreign = Foreign::new(kernel.maps().ports()?);

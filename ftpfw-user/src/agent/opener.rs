@@ -13,11 +13,14 @@ use ftpfw_common::{
         values::{Mode, Tuple},
     },
     control::Conclusion,
-    reason::{Negotiation, Refusal},
+    reason::{Counter, Negotiation, Refusal},
 };
 
 use super::event::Happening;
-use crate::kernel::tuples::{Arming, Owner, Tuples};
+use crate::kernel::{
+    maps::CounterMap,
+    tuples::{Arming, Owner, Tuples},
+};
 
 /// What a session has armed and may have to withdraw: one tuple of each kind at most.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,9 +29,10 @@ struct Held {
     active: Option<u16>,
 }
 
-/// Arms and withdraws.
-#[derive(Debug, Default)]
+/// Arms and withdraws, and counts what it armed and refused: the programs do not.
+#[derive(Debug)]
 pub struct Opener {
+    counters: CounterMap,
     lifetime: u64,
     tuples_per_client: u32,
     held: HashMap<u64, Held>,
@@ -38,7 +42,7 @@ impl Opener {
     /// An opener by these settings, which answers for the tuples that are `armed` already: an earlier
     /// agent armed them.
     #[must_use]
-    pub fn new(settings: &Settings, armed: &[(TupleKey, Tuple)]) -> Self {
+    pub fn new(settings: &Settings, armed: &[(TupleKey, Tuple)], counters: CounterMap) -> Self {
         let mut held: HashMap<u64, Held> = HashMap::new();
         for (key, tuple) in armed {
             let held = held.entry(tuple.session).or_default();
@@ -49,6 +53,7 @@ impl Opener {
             }
         }
         Self {
+            counters,
             lifetime: settings.tuple_lifetime,
             tuples_per_client: settings.tuples_per_client,
             held,
@@ -66,6 +71,29 @@ impl Opener {
     ///
     /// Those of the maps.
     pub fn conclude(
+        &mut self,
+        tuples: &mut Tuples,
+        id: u64,
+        key: &SessionKey,
+        forwarded: bool,
+        conclusion: Conclusion,
+    ) -> Result<Vec<Happening>, MapError> {
+        let done = self.carry_out(tuples, id, key, forwarded, conclusion)?;
+        for happening in &done {
+            match happening {
+                Happening::Refused { refusal, .. } => {
+                    self.counters.add_one(Counter::Refused(*refusal))?;
+                }
+                Happening::Armed { by: Some(by), .. } => {
+                    self.counters.add_one(Counter::Armed(*by))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(done)
+    }
+
+    fn carry_out(
         &mut self,
         tuples: &mut Tuples,
         id: u64,

@@ -1,11 +1,13 @@
 //! The maps by name, from a loaded object or from the pins, and as typed views.
 
-use std::{collections::HashMap, os::fd::AsFd as _};
+use std::{collections::HashMap, fmt, os::fd::AsFd as _};
 
 use anyhow::Context as _;
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{
+        Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf,
+    },
 };
 use ftpfw_common::{
     abi::{
@@ -371,6 +373,12 @@ impl Maps {
 /// The map of counters.
 pub struct CounterMap(PerCpuArray<MapData, u64>);
 
+impl fmt::Debug for CounterMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CounterMap").finish_non_exhaustive()
+    }
+}
+
 impl CounterMap {
     /// One counter that is not counted by interface, summed over CPUs.
     ///
@@ -379,6 +387,19 @@ impl CounterMap {
     /// Those of the map.
     pub fn get(&self, counter: Counter) -> Result<u64, MapError> {
         self.sum(counter.index(Nic(0)))
+    }
+
+    /// Counts one more of what no program counts: what one counted at the same moment would be lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of the map.
+    pub fn add_one(&mut self, counter: Counter) -> Result<(), MapError> {
+        let index = counter.index(Nic(0));
+        let mut counted = self.0.get(&index, 0)?.to_vec();
+        // Of which CPU it is does not matter: it is the sum that is read.
+        counted[0] += 1;
+        self.0.set(index, PerCpuValues::try_from(counted)?, 0)
     }
 
     fn sum(&self, index: u32) -> Result<u64, MapError> {

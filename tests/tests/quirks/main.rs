@@ -77,11 +77,21 @@ fn every_file_has_its_test() -> Result<()> {
 
 /// All visitors, first without ftpfw, then with it, on the same hosts.
 fn quirk(name: &str) -> Result<()> {
+    with_options(name, &[])
+}
+
+/// What the agent refuses where it alone opens is counted as where the programs do.
+#[test]
+fn refused_by_the_agent() -> Result<()> {
+    with_options("two-ports", &["--opener", "agent"])
+}
+
+fn with_options(name: &str, options: &[&str]) -> Result<()> {
     let lab = Lab::new()?;
     let stage = Stage::set(&lab, name)?;
     let visits = visits(&stage.quirk);
     let alone = stage.alone(&visits)?;
-    stage.behind_ftpfw(&visits, &alone)
+    stage.behind_ftpfw(&visits, &alone, options)
 }
 
 /// A quirk, and its server on either address of a host.
@@ -120,8 +130,8 @@ impl<'a> Stage<'a> {
     }
 
     /// The same again, and nothing more.
-    fn behind_ftpfw(&self, visits: &[Visit], alone: &[Came]) -> Result<()> {
-        let firewall = Firewall::start(&self.lab.server, &[])?;
+    fn behind_ftpfw(&self, visits: &[Visit], alone: &[Came], options: &[&str]) -> Result<()> {
+        let firewall = Firewall::start(&self.lab.server, options)?;
         let guard = Guard::new(self.lab, &firewall, self.quirk.service);
         for (it, alone) in visits.iter().zip(alone) {
             let came = self
