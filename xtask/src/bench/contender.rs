@@ -50,6 +50,15 @@ impl Filter {
     }
 }
 
+/// Those that are measured by what they let in, in the order that reports have them in.
+pub const LETTING_IN: [Filter; 5] = [
+    Filter::None,
+    Filter::Ftpfw("native"),
+    Filter::NoneAgain,
+    Filter::Ftpfw("tc"),
+    Filter::NftConntrack,
+];
+
 const RAW: &str = "\
 table inet bench {
     chain prerouting {

@@ -15,7 +15,7 @@ use ftpfw_tests::generator::{Generator, Load};
 use ftpfw_tests::netns::Netns;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-use super::contender::{Contender, DATA_PORT, Filter};
+use super::contender::{Contender, DATA_PORT, Filter, LETTING_IN};
 use super::hold::{BATCH, Holders, allow_many_sockets, silence};
 use super::report::{Better, Bound, Report, Table};
 use super::rounds::Samples;
@@ -28,14 +28,6 @@ const BULK: u16 = 30_000;
 const BYTES: usize = 16 << 20;
 /// Frames sent to one contender at a time.
 const FRAMES: u32 = 20_000;
-
-const FILTERS: [Filter; 5] = [
-    Filter::None,
-    Filter::Ftpfw("native"),
-    Filter::NoneAgain,
-    Filter::Ftpfw("tc"),
-    Filter::NftConntrack,
-];
 
 /// A contender with its connections.
 struct Pair {
@@ -55,7 +47,7 @@ pub fn measure(rounds: u32) -> Result<Report> {
     let from = Netns::new("bench-generator")?;
     from.sysctl("ipv4/tcp_congestion_control", "reno")?;
     silence(&from)?;
-    let pairs = (0_u8..).zip(FILTERS);
+    let pairs = (0_u8..).zip(LETTING_IN);
     let mut pairs: Vec<Pair> = pairs
         .map(|(number, filter)| Pair::new(filter, &from, number).context(filter.name()))
         .collect::<Result<_>>()?;
@@ -87,7 +79,7 @@ fn tell(
     unit: (&'static str, Better),
     samples: &Samples,
 ) -> Result<()> {
-    let names = FILTERS.map(Filter::name);
+    let names = LETTING_IN.map(Filter::name);
     let [none, native, again, tc, nft] = [0, 1, 2, 3, 4];
     report.table(Table::new(title, unit, &names, samples, none)?);
     let better = |of: usize, than: usize| match unit.1 {

@@ -6,21 +6,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use ftpfw_tests::netns::Netns;
 
-use super::contender::{Contender, Filter};
+use super::contender::{Contender, Filter, LETTING_IN};
 use super::ftp::{self, Client};
 use super::report::{Better, Bound, Report, Table};
 use super::rounds::Samples;
 
 /// Connections to one contender at a time.
 const BATCH: usize = 40;
-
-const FILTERS: [Filter; 5] = [
-    Filter::None,
-    Filter::Ftpfw("native"),
-    Filter::NoneAgain,
-    Filter::Ftpfw("tc"),
-    Filter::NftConntrack,
-];
 
 /// Measures both.
 ///
@@ -30,7 +22,7 @@ pub fn measure(rounds: u32) -> Result<Report> {
     let from = Netns::new("bench-generator")?;
     // Ports in TIME_WAIT may be had again.
     from.sysctl("ipv4/tcp_tw_reuse", "1")?;
-    let contenders = Contender::start_all(&FILTERS, &from, &[])?;
+    let contenders = Contender::start_all(&LETTING_IN, &from, &[])?;
     for contender in &contenders {
         ftp::serve(&contender.host)?;
     }
@@ -40,7 +32,7 @@ pub fn measure(rounds: u32) -> Result<Report> {
 }
 
 fn measure_from_inside(report: &mut Report, contenders: &[Contender], rounds: u32) -> Result<()> {
-    let names = FILTERS.map(Filter::name);
+    let names = LETTING_IN.map(Filter::name);
     let unit = ("µs", Better::Lower);
     let [none, native, again, tc] = [0, 1, 2, 3];
     let samples = Samples::take(contenders.len(), rounds, |at| {
