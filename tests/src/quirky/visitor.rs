@@ -33,11 +33,7 @@ impl Visitor {
     /// Its name, as `fails` lines have it.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self.tool {
-            Tool::Curl => "curl",
-            Tool::Lftp => "lftp",
-            Tool::Ftplib => "ftplib",
-        }
+        self.tool.name()
     }
 
     /// The words for its command line. lftp's setting goes into a file of `directory`, as it takes only
