@@ -18,7 +18,7 @@ use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::lab::{Host, Lab};
 use crate::netns::Netns;
-use crate::wait::patience;
+use crate::wait::{self, patience};
 
 /// `ETH_P_ALL`: frames of every protocol.
 const EVERY_PROTOCOL: u16 = 3;
@@ -106,21 +106,24 @@ impl Wire {
         })
     }
 
-    /// Sends a frame as it is, but for its hardware addresses: from this host, to `to`.
+    /// Sends a frame as it is, but for its hardware addresses: from this host, to `to`. A queue that is
+    /// full, as floods fill it on a busy machine, is waited for.
     ///
     /// # Errors
-    /// When the kernel refuses it: longer than the MTU, or not even an Ethernet header.
+    /// When the kernel refuses it: longer than the MTU, or not even an Ethernet header; when the queue
+    /// stays full.
     pub fn send(&self, to: &Host, mut frame: Vec<u8>) -> Result<()> {
         frame[..6].copy_from_slice(&to.mac);
         frame[6..12].copy_from_slice(&self.mac);
-        sendto(
-            &self.socket,
-            &frame,
-            SendFlags::empty(),
-            &link(self.interface),
-        )
-        .with_context(|| format!("send a frame of {} bytes", frame.len()))?;
-        Ok(())
+        let interface = link(self.interface);
+        let what = format!("a frame of {} bytes to be sent", frame.len());
+        wait::until(&what, || {
+            match sendto(&self.socket, &frame, SendFlags::empty(), &interface) {
+                Ok(_) => Ok(Some(())),
+                Err(Errno::NOBUFS) => Ok(None),
+                Err(error) => Err(error).context(what.clone()),
+            }
+        })
     }
 
     /// The next frame that passes the interface, in either direction.

@@ -52,7 +52,7 @@ pub fn visit(
         })?;
         let arrived = match action {
             Action::Upload(..) => server.take_stored(),
-            Action::Download(_) | Action::List => outcome.received,
+            _ => outcome.received,
         };
         came.works = outcome.success && arrived == content;
         came.modes.extend(outcome.modes);
