@@ -79,7 +79,7 @@ impl Place {
         let [a, b, c, d] = key.client.words();
         let (network, host) = ((a as u64) << 32 | b as u64, (c as u64) << 32 | d as u64);
         let hash = (network ^ key.server_port as u64).wrapping_mul(GOLDEN) ^ host;
-        let hash = (hash ^ hash >> 32).wrapping_mul(GOLDEN);
+        let hash = (hash ^ (hash >> 32)).wrapping_mul(GOLDEN);
         Self::nth(TUPLES.start, (hash >> (64 - TUPLE_BITS)) as u32)
     }
 
@@ -120,7 +120,7 @@ pub const fn asked(idle: u64) -> u64 {
 /// those that nothing makes `busy` are idle.
 #[must_use]
 pub const fn answered(word: u64, asked_for: u64, busy: u64) -> u64 {
-    let still = word >> IN_WORD & asked_for;
+    let still = (word >> IN_WORD) & asked_for;
     (word & !asked(asked_for)) | (still & !busy)
 }
 
