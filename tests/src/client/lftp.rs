@@ -12,6 +12,7 @@ pub fn prepare(call: &Call<'_>) -> Result<Prepared> {
     let security = call.security;
     let script = format!(
         "set cmd:fail-exit on; set net:max-retries 1; set net:timeout {timeout}; \
+         set net:reconnect-interval-base 1; \
          set ftp:ssl-allow {tls}; set ftp:ssl-force {tls}; set ssl:verify-certificate no; \
          set ftp:ssl-protect-data {private}; set ftp:ssl-protect-list {private}; \
          set ftp:ssl-use-ccc {ccc}; set ftp:passive-mode {passive}; set ftp:prefer-epsv {epsv}; \
