@@ -42,7 +42,7 @@ fn action(call: &Call<'_>) -> String {
         Action::Resume(name, _) => format!("get -c {name} -o {local}"),
         // At full speed the first connection has the whole of it before the others are logged in.
         Action::Segments(name, _) => format!(
-            "set pget:min-chunk-size 1000; set net:limit-rate 300000; set net:limit-max 65536; \
+            "set pget:min-chunk-size 1000; set net:limit-rate 100000; set net:limit-max 30000; \
              pget -n {SEGMENTS} {name} -o {local}"
         ),
         // The pipe breaks.
