@@ -12,6 +12,7 @@ pub fn prepare(call: &Call<'_>) -> Result<Prepared> {
     let security = call.security;
     let script = format!(
         "set cmd:fail-exit on; set net:max-retries 1; set net:timeout {timeout}; \
+         set net:reconnect-interval-base 1; \
          set ftp:ssl-allow {tls}; set ftp:ssl-force {tls}; set ssl:verify-certificate no; \
          set ftp:ssl-protect-data {private}; set ftp:ssl-protect-list {private}; \
          set ftp:ssl-use-ccc {ccc}; set ftp:passive-mode {passive}; set ftp:prefer-epsv {epsv}; \
@@ -41,7 +42,7 @@ fn action(call: &Call<'_>) -> String {
         Action::Resume(name, _) => format!("get -c {name} -o {local}"),
         // At full speed the first connection has the whole of it before the others are logged in.
         Action::Segments(name, _) => format!(
-            "set pget:min-chunk-size 1000; set net:limit-rate 300000; set net:limit-max 65536; \
+            "set pget:min-chunk-size 1000; set net:limit-rate 100000; set net:limit-max 30000; \
              pget -n {SEGMENTS} {name} -o {local}"
         ),
         // The pipe breaks.

@@ -130,6 +130,7 @@ impl Field {
         }
         cell.left_out(self.daemon)
             .or_else(|| cell.has_no(self.deed))
+            .or_else(|| cell.is_unsteady(self.daemon, self.deed))
     }
 
     /// Neighbours differ, whichever value makes them neighbours.

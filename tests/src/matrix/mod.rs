@@ -2,7 +2,7 @@
 //! its ways, and nftables: `cargo xtask matrix`. Tests run parts of it.
 
 pub mod choice;
-pub mod reasons;
+mod reasons;
 pub mod run;
 pub mod side;
 pub mod stranger;

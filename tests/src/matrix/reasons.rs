@@ -1,8 +1,6 @@
 //! What is left out of the matrix, and why.
 
 use super::Cell;
-use super::choice::Field;
-use super::side::Side;
 use crate::client::{Deed, Mode, Tool};
 use crate::lab::Family;
 use crate::server::Daemon;
@@ -63,12 +61,20 @@ impl Cell {
             _ => None,
         }
     }
-}
 
-/// Why a field that works without a firewall fails under this one: what is documented as impossible.
-/// `None` for all else, which is a defect.
-#[must_use]
-pub fn explained(side: Side, field: Field) -> Option<&'static str> {
-    let _ = (side, field);
-    None
+    /// Why it works at one time and not at another, without any firewall; `None` when it does not.
+    #[must_use]
+    pub fn is_unsteady(self, daemon: Daemon, deed: Deed) -> Option<&'static str> {
+        // curl says ABOR, too, when it has its part of a file.
+        let curl_aborts = (self.tool, deed) == (Tool::Curl, Deed::Segments);
+        match daemon {
+            Daemon::Embedded if curl_aborts || deed == Deed::Abort => {
+                Some("libunftp answers ABOR late, out of order or not at all, now and then")
+            }
+            Daemon::Pyftpdlib if (self.tool, deed) == (Tool::Lftp, Deed::Abort) => {
+                Some("lftp and pyftpdlib lose each other after ABOR, now and then")
+            }
+            _ => None,
+        }
+    }
 }

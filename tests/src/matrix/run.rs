@@ -17,7 +17,7 @@ pub enum Verdict {
     Works,
     /// It failed, with this, and worked when it was tried again.
     Unsteady(String),
-    /// It failed, under a firewall twice; why it did the last time.
+    /// It failed, under ftpfw twice; why it did the last time.
     Fails(String),
     /// It was not tried, for this reason.
     LeftOut(&'static str),
@@ -159,12 +159,14 @@ impl Work {
     }
 }
 
-/// What fails under a firewall is tried again: a real client on a busy machine may lose a race of its
-/// own. What fails without one is held against nobody.
+/// What fails under ftpfw is tried again: a real client on a busy machine may lose a race of its own.
+/// What fails without a firewall is held against nobody.
 fn verdict(stand: &Stand, field: Field) -> Verdict {
     match stand.play(field) {
         Ok(()) => Verdict::Works,
-        Err(error) if stand.side == Side::Nobody => Verdict::Fails(format!("{error:#}")),
+        Err(error) if !matches!(stand.side, Side::Ftpfw(..)) => {
+            Verdict::Fails(format!("{error:#}"))
+        }
         Err(first) => match stand.play(field) {
             Ok(()) => Verdict::Unsteady(format!("{first:#}")),
             Err(again) => Verdict::Fails(format!("{again:#}")),

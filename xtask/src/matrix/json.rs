@@ -5,9 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use ftpfw_tests::matrix::reasons::explained;
 use ftpfw_tests::matrix::run::{Row, Verdict};
-use ftpfw_tests::matrix::side::Side;
 use serde::Serialize;
 
 use super::Found;
@@ -38,9 +36,6 @@ struct Outcome<'a> {
     /// What the client said when it failed, or why it was left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<&'a str>,
-    /// The documented reason for a failure under ftpfw.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explained: Option<&'static str>,
 }
 
 /// Writes the report.
@@ -60,7 +55,7 @@ pub fn write(path: &Path, found: &Found) -> Result<()> {
 fn cell(row: &Row) -> Cell<'_> {
     let field = row.field;
     let under = row.verdicts.iter().map(|(side, verdict)| {
-        let outcome = outcome(row, *side, verdict);
+        let outcome = outcome(verdict);
         (side.name(), outcome)
     });
     Cell {
@@ -74,16 +69,12 @@ fn cell(row: &Row) -> Cell<'_> {
     }
 }
 
-fn outcome<'a>(row: &Row, side: Side, verdict: &'a Verdict) -> Outcome<'a> {
+fn outcome(verdict: &Verdict) -> Outcome<'_> {
     let (verdict, said) = match verdict {
         Verdict::Works => ("works", None),
         Verdict::Unsteady(said) => ("unsteady", Some(said.as_str())),
         Verdict::Fails(said) => ("fails", Some(said.as_str())),
         Verdict::LeftOut(why) => ("left-out", Some(*why)),
     };
-    Outcome {
-        verdict,
-        said,
-        explained: explained(side, row.field).filter(|_| verdict == "fails"),
-    }
+    Outcome { verdict, said }
 }

@@ -15,7 +15,6 @@ use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
 use ftpfw_tests::client::{Deed, Mode, Tool};
 use ftpfw_tests::lab::Family;
 use ftpfw_tests::matrix::choice::{Choice, DAEMONS};
-use ftpfw_tests::matrix::reasons::explained;
 use ftpfw_tests::matrix::run::{self, Done, Row, Verdict};
 use ftpfw_tests::matrix::side::{self, Opener, Side};
 use ftpfw_tests::server::Daemon;
@@ -98,8 +97,8 @@ struct Found {
 /// Sets up, builds, runs, shows.
 ///
 /// # Errors
-/// When something cannot be had or built, or when a cell that works without a firewall fails under ftpfw
-/// for no documented reason.
+/// When something cannot be had or built, or when a cell that works without a firewall fails under
+/// ftpfw.
 pub fn run(matrix: &Matrix) -> Result<()> {
     let mut phases = Phases::default();
     phases.step("set up", setup::everything)?;
@@ -174,15 +173,13 @@ impl Found {
         (rows().filter(works).count(), rows().count())
     }
 
-    /// Cells that fail under ftpfw, with their reason if there is one, and what was said.
-    fn failures(&self) -> impl Iterator<Item = (&Row, Side, Option<&'static str>, &str)> {
+    /// Cells that fail under ftpfw, and what was said.
+    fn failures(&self) -> impl Iterator<Item = (&Row, Side, &str)> {
         self.rows.iter().flat_map(|row| {
             row.verdicts
                 .iter()
                 .filter_map(move |(side, verdict)| match (side, verdict) {
-                    (Side::Ftpfw(..), Verdict::Fails(said)) => {
-                        Some((row, *side, explained(*side, row.field), said.as_str()))
-                    }
+                    (Side::Ftpfw(..), Verdict::Fails(said)) => Some((row, *side, said.as_str())),
                     _ => None,
                 })
         })
@@ -201,7 +198,7 @@ impl Found {
     }
 
     fn judge(&self) -> Result<()> {
-        let failed = self.failures().filter(|(.., why, _)| why.is_none()).count();
+        let failed = self.failures().count();
         let troubles = self
             .done
             .iter()

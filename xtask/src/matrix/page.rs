@@ -53,21 +53,12 @@ pub fn page(found: &Found) -> String {
 
 fn failures(found: &Found) -> String {
     let mut text = String::new();
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for (row, side, why, said) in found.failures() {
-        match why {
-            Some(why) => *reasons.entry(why).or_default() += 1,
-            None => {
-                let (field, side) = (name(row.field), side.name());
-                text += &format!(
-                    "* **Fails under ftpfw**: {field} ({side}): `{}`\n",
-                    last_line(said)
-                );
-            }
-        }
-    }
-    for (why, count) in reasons {
-        text += &format!("* {count} fail under ftpfw: {why}.\n");
+    for (row, side, said) in found.failures() {
+        let (field, side) = (name(row.field), side.name());
+        text += &format!(
+            "* **Fails under ftpfw**: {field} ({side}): `{}`\n",
+            last_line(said)
+        );
     }
     if text.is_empty() {
         text += "Nothing that works without a firewall fails under ftpfw.\n";

@@ -94,11 +94,8 @@ pub fn print(found: &Found) {
             last_line(said)
         );
     }
-    for (row, side, why, said) in found.failures() {
-        match why {
-            Some(why) => println!("explained: {} ({}): {why}", name(row.field), side.name()),
-            None => println!("FAILED: {} ({}):\n{said}", name(row.field), side.name()),
-        }
+    for (row, side, said) in found.failures() {
+        println!("FAILED: {} ({}):\n{said}", name(row.field), side.name());
     }
     let trouble = found
         .done
