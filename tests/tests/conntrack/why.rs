@@ -94,6 +94,7 @@ const WHY: &[Why] = &[
     ("pasv-variants", "0,0,0,0", FOREIGN_ADDRESS),
     ("pasv-variants", "227", ANOTHER_FORM),
     ("pipelined", "227", FIRST_LINE),
+    ("second-150", "195,82", NO_COMMAND),
     (
         "telnet",
         "",

@@ -51,9 +51,10 @@ fn all_transfers_finish() -> Result<()> {
         let after: Stats = firewall.stats()?;
         let dropped = after.drops() - before.drops();
         let named = after.dropped(reason(flood)) - before.dropped(reason(flood));
-        // A SYN of the flood may hit a port while it is armed for the client.
+        // A SYN of the flood may hit a port while it is armed for the client, and a segment that TCP sends
+        // twice comes when its connection is over.
         ensure!(
-            dropped <= sent && named * 100 >= dropped * 99,
+            named <= sent && named * 100 >= dropped * 99,
             "{flood:?}: {sent} sent, {dropped} dropped, {named} as {}",
             reason(flood)
         );

@@ -47,6 +47,9 @@ pub fn measure(rounds: u32, directory: &Path) -> Result<Report> {
     Ok(report)
 }
 
+/// A title, what is sent to the contender of that number, and how many times its cost may grow.
+type Flood<'a> = (&'a str, &'a dyn Fn(usize) -> Load, f64);
+
 fn tuples(report: &mut Report, rounds: u32, options: &[&str]) -> Result<()> {
     let from = Netns::new("bench-generator")?;
     let contenders = Contender::start_all(&[OURS; TUPLES.len()], &from, options)?;
@@ -63,7 +66,7 @@ fn tuples(report: &mut Report, rounds: u32, options: &[&str]) -> Result<()> {
     });
     let ports = |at: usize| TUPLES[at].0.clone();
     let syn = |ports| Load::flood(Some("S"), ports);
-    let floods: [(&str, &dyn Fn(usize) -> Load, f64); 3] = [
+    let floods: [Flood<'_>; 3] = [
         ("SYN to ports without a tuple", &|_| syn(1024..=39_999), 1.1),
         (
             "SYN to ports with tuples, of a stranger",
