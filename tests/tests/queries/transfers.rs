@@ -165,7 +165,11 @@ fn an_active_one_begins_at_nothing() -> Result<()> {
     let mut server = scene.server.dial_from_20(address)?;
     let mut client = accept(&listener)?;
     server.set_nonblocking(false)?;
-    let row = counted(&scene.firewall, 0)?;
+    // The sockets may be ahead of the agent.
+    let row = wait::until("the agent to have read the lines", || {
+        let row = counted(&scene.firewall, 0)?;
+        Ok((!row["command"].is_null()).then_some(row))
+    })?;
     ensure!(row["mode"] == "active" && row["length"] == 20_000, "{row}");
     pump(&mut server, &mut client, 1)?;
     counted(&scene.firewall, 10_000)?;
