@@ -21,7 +21,7 @@ use rustix::net::{
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::firewall::Firewall;
-use crate::lab::Host;
+use crate::lab::{Family, Host};
 use crate::wait::patience;
 
 /// Closed on every host of a laboratory and never protected (tcpmux): its answer is a RST.
@@ -74,10 +74,7 @@ pub fn scan_and_count(
     target: IpAddr,
     ports: impl IntoIterator<Item = u16> + Send,
 ) -> Result<Scan> {
-    let source = match target {
-        IpAddr::V4(_) => from.v4.into(),
-        IpAddr::V6(_) => from.v6.into(),
-    };
+    let source = from.address(Family::of(target));
     from.netns
         .run(|| Scanner::new(source, target)?.scan(ports))?
 }
@@ -257,7 +254,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::lab::{Family, Lab};
+    use crate::lab::Lab;
 
     #[test]
     fn open_and_refused_are_told_apart_without_a_firewall() -> Result<()> {

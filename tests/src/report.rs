@@ -115,6 +115,14 @@ impl Stats {
         self.drop.get(reason).copied().unwrap_or(0)
     }
 
+    /// SYNs to protected ports that were dropped. One of a client's among them came before its tuple, or
+    /// had none.
+    #[must_use]
+    pub fn dropped_syns(&self) -> u64 {
+        let reasons = ["not-armed", "no-tuple", "expired", "handshake-too-late"];
+        reasons.iter().map(|reason| self.dropped(reason)).sum()
+    }
+
     /// Packets dropped for any reason.
     #[must_use]
     pub fn drops(&self) -> u64 {

@@ -179,11 +179,8 @@ impl Stand {
         firewall.stop()?;
         over?;
         let stats = stats?;
-        let dropped: u64 = ["not-armed", "no-tuple", "expired", "handshake-too-late"]
-            .iter()
-            .map(|reason| stats.dropped(reason))
-            .sum();
-        let early = dropped
+        let early = stats
+            .dropped_syns()
             .checked_sub(self.silences.load(Relaxed))
             .with_context(|| format!("the stranger's SYNs were not all counted: {stats:?}"))?;
         ensure!(

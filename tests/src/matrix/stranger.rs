@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 
-use crate::lab::{Host, Lab};
+use crate::lab::{Family, Host, Lab};
 use crate::probe::{Answer, Scanner};
 use crate::wire::Wire;
 
@@ -51,11 +51,7 @@ pub fn meanwhile<T>(
 
 /// Until it is over, and then what is left to be read.
 fn watch(tap: &Wire, stranger: &Host, server: IpAddr, over: &AtomicBool) -> Result<Vec<Probed>> {
-    let source = match server {
-        IpAddr::V4(_) => stranger.v4.into(),
-        IpAddr::V6(_) => stranger.v6.into(),
-    };
-    let scanner = Scanner::new(source, server)?;
+    let scanner = Scanner::new(stranger.address(Family::of(server)), server)?;
     let mut room = [0; HEADERS];
     let (mut seen, mut probed) = (BTreeSet::new(), Vec::new());
     loop {

@@ -16,9 +16,6 @@ use crate::scene::PORT;
 use crate::scripted::Scripted;
 use crate::wait;
 
-/// SYNs that a client would miss.
-const LATE_OR_FOREIGN: [&str; 4] = ["not-armed", "no-tuple", "expired", "handshake-too-late"];
-
 /// The firewall, and whom it lets through.
 #[derive(Debug)]
 pub struct Guard<'a> {
@@ -154,8 +151,7 @@ impl<'a> Guard<'a> {
     /// # Errors
     /// When ftpfw does not say.
     pub fn missed(&self) -> Result<u64> {
-        let stats = self.firewall.stats()?;
-        let dropped: u64 = LATE_OR_FOREIGN.iter().map(|it| stats.dropped(it)).sum();
+        let dropped = self.firewall.stats()?.dropped_syns();
         Ok(dropped - self.probes.load(Ordering::Relaxed))
     }
 
