@@ -10,6 +10,7 @@ mod matrix;
 mod object;
 mod package;
 mod phases;
+mod proc;
 mod setup;
 mod soak;
 mod test;

@@ -3,9 +3,9 @@
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use ftpfw_tests::netns::Netns;
-use ftpfw_tests::programs;
+use ftpfw_tests::nftables;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -57,11 +57,7 @@ impl Drop for Holders {
 /// # Errors
 /// When nftables refuses.
 pub fn silence(clients: &Netns) -> Result<()> {
-    let mut nft = clients.command(programs::find("nft")?);
-    let output = nft.arg(SILENCE).output().context("run nft")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "nft: {said}");
-    Ok(())
+    nftables::load(clients, SILENCE)
 }
 
 /// Lets this process have as many sockets as it may.

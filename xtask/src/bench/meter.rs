@@ -12,6 +12,8 @@ use aya::sys::{Stats, enable_stats};
 use ftpfw_common::abi::maps;
 use ftpfw_tests::firewall::Firewall;
 
+use crate::proc;
+
 /// Ticks of proc_pid_stat(5) in a second (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
@@ -91,12 +93,7 @@ pub fn cpu_time(firewall: &Firewall) -> Result<f64> {
 /// # Errors
 /// When it has ended.
 pub fn resident(firewall: &Firewall) -> Result<f64> {
-    let text = fs::read_to_string(process(firewall).join("status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line
-        .and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .context("no VmRSS")?;
-    Ok(kib * 1024.0)
+    Ok(proc::resident(&process(firewall))? as f64 * 1024.0)
 }
 
 /// Memory that a map takes for each entry that it has room for, bytes.
@@ -108,9 +105,8 @@ pub fn map_bytes(firewall: &Firewall, name: &str) -> Result<f64> {
     let map = MapData::from_pin(firewall.place().pins.join(name))?;
     let fd = map.fd().as_fd().as_raw_fd();
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"));
-    let bytes: f64 = line.context("no memlock")?.trim().parse()?;
-    Ok(bytes / f64::from(map.info()?.max_entries()))
+    let bytes = proc::field(&text, "memlock:").context("no memlock")?;
+    Ok(bytes as f64 / f64::from(map.info()?.max_entries()))
 }
 
 fn process(firewall: &Firewall) -> PathBuf {

@@ -16,6 +16,8 @@ use ftpfw_common::abi::{
 use ftpfw_tests::firewall::Firewall;
 use serde::Serialize;
 
+use crate::proc::{field, resident};
+
 /// Above the rows.
 pub const HEADINGS: &str = "   time    RSS  fds   maps  transfers  sessions  armed claimed  flows opaque entitled listeners processes   lost";
 
@@ -91,11 +93,6 @@ pub fn write(path: &Path, samples: &[Sample]) -> Result<()> {
     Ok(())
 }
 
-/// `VmRSS` of proc_pid_status(5).
-fn resident(process: &Path) -> Result<u64> {
-    field(&fs::read_to_string(process.join("status"))?, "VmRSS:").context("no VmRSS")
-}
-
 /// `memlock` of every map in the agent's fdinfo, each map once: it has several descriptors.
 fn map_memory(process: &Path) -> Result<u64> {
     let mut maps = BTreeMap::new();
@@ -109,11 +106,6 @@ fn map_memory(process: &Path) -> Result<u64> {
         }
     }
     Ok(maps.values().sum::<u64>() / 1024)
-}
-
-fn field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 fn entries(pins: &Path) -> Result<BTreeMap<&'static str, usize>> {
