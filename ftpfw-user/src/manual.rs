@@ -19,7 +19,7 @@ use crate::{
     cli::{AllowArgs, Ends, Place, RevokeArgs},
     kernel::{
         Maps, Wire,
-        tuples::{Arming, Owner, is_missing},
+        tuples::{Arming, Owner, is_missing, mode_name},
     },
     listeners,
     query::{self, client::Agent, units::duration},
@@ -105,7 +105,7 @@ pub async fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {
     tell(&args.query.place, &notice).await;
     let done = Done {
         done: "revoked",
-        mode: Mode::from_u8(tuple.mode).map_or("unknown", Mode::name),
+        mode: mode_name(&tuple),
         session: (tuple.session != 0).then_some(tuple.session),
         ..nothing(&args.ends)
     };

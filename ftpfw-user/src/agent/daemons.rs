@@ -265,12 +265,10 @@ impl Daemons {
         if holders::is_super_server(&process) {
             return false;
         }
-        let held: HashSet<u64> = holders::inodes_of(&process).collect();
-        let held = |socket: &TcpNetEntry| held.contains(&socket.inode) && !holders::listens(socket);
-        let Some(socket) = holders::sockets(&self.control).find(held) else {
+        let sockets: Vec<_> = holders::sockets(&self.control).collect();
+        let Some(session) = sessions_of(&process, &sockets).next() else {
             return false;
         };
-        let session = session_of(&socket);
         self.handed_on.insert(session.server_port, true);
         for pid in self.add_tree(&process, session.server_port) {
             self.admit(pid, &session);
@@ -312,11 +310,8 @@ impl Daemons {
         let sockets: Vec<_> = holders::sockets(&self.control).collect();
         let mut pid = pid;
         for _ in 0..GENERATIONS {
-            let held: HashSet<u64> = holders::inodes_of(&Process::new(pid).ok()?).collect();
-            let mut sessions = sockets
-                .iter()
-                .filter(|socket| held.contains(&socket.inode) && !holders::listens(socket))
-                .map(session_of);
+            let process = Process::new(pid).ok()?;
+            let mut sessions = sessions_of(&process, &sockets);
             if let Some(session) = sessions.next() {
                 return sessions.next().is_none().then_some(session);
             }
@@ -374,6 +369,14 @@ impl Daemons {
             );
         }
     }
+}
+
+/// The control connections that a process holds, of these sockets.
+fn sessions_of(process: &Process, sockets: &[TcpNetEntry]) -> impl Iterator<Item = SessionKey> {
+    let held: HashSet<u64> = holders::inodes_of(process).collect();
+    let held =
+        move |socket: &&TcpNetEntry| held.contains(&socket.inode) && !holders::listens(socket);
+    sockets.iter().filter(held).map(session_of)
 }
 
 /// The control connection that a socket is the server's end of.

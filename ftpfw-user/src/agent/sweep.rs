@@ -4,11 +4,7 @@
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 use ftpfw_common::{
-    abi::{
-        event::Cause,
-        keys::{FlowKey, SessionKey},
-        values::Mode,
-    },
+    abi::{event::Cause, keys::FlowKey, values::Mode},
     packet::protocol,
 };
 use tokio::time::{MissedTickBehavior, interval};
@@ -109,12 +105,7 @@ fn finish_silent(maps: &Maps, follower: &Mutex<Follower>) -> anyhow::Result<()> 
             continue;
         }
         if claimed.remove(&Wire(key)).is_ok() {
-            let connection = SessionKey {
-                client: key.client,
-                server: key.server,
-                client_port: key.client_port,
-                server_port: key.server_port,
-            };
+            let connection = tuples::connection(&key);
             let mode = Mode::from_u8(tuple.mode).unwrap_or(Mode::Passive);
             super::lock(follower).finished(tuple.session, &connection, mode, now, None);
         }

@@ -5,7 +5,7 @@ use std::{collections, fmt};
 use aya::maps::{Array, HashMap, MapData, MapError};
 use ftpfw_common::abi::{
     idle::Place,
-    keys::TupleKey,
+    keys::{SessionKey, TupleKey},
     values::{Mode, Tuple},
 };
 
@@ -272,6 +272,23 @@ pub fn entries(map: &TupleMap) -> Result<Vec<(TupleKey, Tuple)>, MapError> {
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// The connection that a claimed tuple is for.
+#[must_use]
+pub const fn connection(claimed: &TupleKey) -> SessionKey {
+    SessionKey {
+        client: claimed.client,
+        server: claimed.server,
+        client_port: claimed.client_port,
+        server_port: claimed.server_port,
+    }
+}
+
+/// The name of a tuple's mode.
+#[must_use]
+pub fn mode_name(tuple: &Tuple) -> &'static str {
+    Mode::from_u8(tuple.mode).map_or("unknown", Mode::name)
 }
 
 /// Whether a map operation failed because the key is not there.

@@ -7,7 +7,7 @@ use ftpfw_common::{
     Address,
     abi::{
         keys::{FlowKey, SessionKey, TupleKey},
-        values::{Flow, Mode, Session, Tuple},
+        values::{Flow, Session, Tuple},
     },
     control::State,
     packet::protocol,
@@ -19,6 +19,7 @@ use crate::kernel::{
     Counters, Maps, PinDir, Wire, clock,
     clock::ms_between,
     pins::{AttachedMode, PinnedInterface},
+    tuples::mode_name,
 };
 
 /// All tuples that admit something now, or did: armed ones that are not expired, and claimed ones, as
@@ -64,9 +65,7 @@ fn tuple_row(key: &TupleKey, tuple: &Tuple, state: &str, now: u64) -> TupleRow {
         client_port: (key.client_port != 0).then_some(key.client_port),
         server: key.server.into(),
         port: (key.server_port != 0).then_some(key.server_port),
-        mode: Mode::from_u8(tuple.mode)
-            .map_or("unknown", Mode::name)
-            .to_owned(),
+        mode: mode_name(tuple).to_owned(),
         state: state.to_owned(),
         session: (tuple.session != 0).then_some(tuple.session),
         age_ms: ms_between(tuple.armed_at, now),

@@ -10,7 +10,7 @@ use std::{
 use comfy_table::Cell;
 use ftpfw_common::abi::{
     event::Bytes,
-    keys::{SessionKey, TupleKey},
+    keys::SessionKey,
     values::{Mode, Tuple},
 };
 use tracing::debug;
@@ -27,6 +27,7 @@ use crate::{
         Maps, Wire, clock,
         clock::ms_between,
         sockets::{self, Counted},
+        tuples,
     },
 };
 
@@ -46,7 +47,7 @@ pub async fn transfers(
     };
     let now = clock::now();
     let rows = claimed.into_iter().map(|(Wire(key), Wire(tuple))| {
-        let connection = connection(&key);
+        let connection = tuples::connection(&key);
         let counted = counted.get(&connection);
         let counted = counted.map(|counted| without_syn(*counted, &tuple));
         row(&connection, &tuple, known.get(&connection), counted, now)
@@ -73,15 +74,6 @@ async fn counted() -> Counted {
     counted
         .inspect_err(|error| debug!("nobody knows how much was transferred: {error:#}"))
         .unwrap_or_default()
-}
-
-const fn connection(key: &TupleKey) -> SessionKey {
-    SessionKey {
-        client: key.client,
-        server: key.server,
-        client_port: key.client_port,
-        server_port: key.server_port,
-    }
 }
 
 /// This host's SYN counts as a byte that it sent.
@@ -112,9 +104,7 @@ fn row(
         client_port: connection.client_port,
         server: connection.server.into(),
         port: connection.server_port,
-        mode: Mode::from_u8(tuple.mode)
-            .map_or("unknown", Mode::name)
-            .to_owned(),
+        mode: tuples::mode_name(tuple).to_owned(),
         session: (tuple.session != 0).then_some(tuple.session),
         user: known.and_then(|it| it.user.clone()),
         command: known.and_then(|it| it.command).map(str::to_owned),

@@ -13,10 +13,14 @@ const COMMANDS: [(&str, Direction); 7] = [
     ("MLSD", Direction::Download),
 ];
 
-/// The direction of a command's data connection, `verb` in capitals; `None` if it has none.
+/// The direction of a command's data connection; `None` if it has none.
 pub(super) fn direction(verb: &[u8]) -> Option<Direction> {
-    let known = COMMANDS.iter().find(|known| known.0.as_bytes() == verb);
-    known.map(|known| known.1)
+    known(verb).map(|known| known.1)
+}
+
+fn known(verb: &[u8]) -> Option<(&'static str, Direction)> {
+    let is_it = |known: &&(&str, Direction)| verb.eq_ignore_ascii_case(known.0.as_bytes());
+    COMMANDS.iter().find(is_it).copied()
 }
 
 /// A command, and what the server has said to it.
@@ -36,8 +40,7 @@ impl Command {
     pub(super) fn read(line: &[u8]) -> Option<Self> {
         let line = line.trim_ascii();
         let verb = line.split(|byte| *byte == b' ').next()?;
-        let known = |known: &&(&str, Direction)| verb.eq_ignore_ascii_case(known.0.as_bytes());
-        let (known, direction) = *COMMANDS.iter().find(known)?;
+        let (known, direction) = known(verb)?;
         let path = text::printable(line[verb.len()..].trim_ascii_start());
         Some(Self {
             verb: known,
