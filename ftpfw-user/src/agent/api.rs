@@ -146,10 +146,12 @@ async fn tuples(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn sessions(State(shared): State<Arc<Shared>>) -> Response {
+    shared.catch_up.wait().await;
     answer(Ok(super::lock(&shared.follower).rows(clock::now())))
 }
 
 async fn transfers(State(shared): State<Arc<Shared>>) -> Response {
+    shared.catch_up.wait().await;
     let running = super::lock(&shared.follower).running();
     answer(query::transfers::transfers(&shared.maps, &running).await)
 }
@@ -167,6 +169,7 @@ async fn events(
     State(shared): State<Arc<Shared>>,
     Query(Newer { after, wait_ms }): Query<Newer>,
 ) -> Json<Batch> {
+    shared.catch_up.wait().await;
     let patience = Duration::from_millis(wait_ms).min(PATIENCE);
     shared.journal.wait(after, patience).await;
     Json(shared.journal.newer(after))

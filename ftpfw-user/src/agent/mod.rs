@@ -2,6 +2,7 @@
 
 mod agreement;
 pub mod api;
+mod catch_up;
 mod daemons;
 mod event;
 mod exchange;
@@ -39,11 +40,14 @@ use tokio::{
 };
 
 use crate::{
-    kernel::{Kernel, Maps, PinDir, clock, clock::ms_between, leftovers::Leftovers},
+    kernel::{
+        Kernel, Maps, PinDir, clock, clock::ms_between, leftovers::Leftovers, maps::CounterMap,
+    },
     query::model::AgentRow,
     service,
 };
 use api::{MetricsSocket, Socket};
+use catch_up::{Asked, CatchUp};
 use daemons::Daemons;
 use event::{Event, Happening};
 use follow::Follower;
@@ -53,7 +57,7 @@ use journal::Journal;
 use log_limit::LogLimit;
 use opener::Opener;
 use reload::Reloader;
-use stream::EventStream;
+use stream::{EventStream, Record};
 pub use transfer::{Direction, Running};
 use transfer_log::TransferLog;
 
@@ -67,6 +71,7 @@ struct Shared {
     started_at: u64,
     journal: Arc<Journal>,
     follower: Mutex<Follower>,
+    catch_up: CatchUp,
 }
 
 impl Shared {
@@ -98,6 +103,7 @@ impl Shared {
 pub struct Agent {
     shared: Arc<Shared>,
     events: EventStream,
+    asked: Asked,
     socket: Socket,
     metrics: MetricsSocket,
 }
@@ -134,6 +140,7 @@ impl Agent {
         for (key, session) in kernel.maps().sessions()? {
             follower.take_over(key, &session);
         }
+        let (catch_up, asked) = catch_up::channel();
         let shared = Shared {
             maps: Maps::open(pins)?,
             pins: pins.clone(),
@@ -141,11 +148,13 @@ impl Agent {
             started_at: clock::now(),
             journal,
             follower: Mutex::new(follower),
+            catch_up,
         };
         let events = EventStream::new(kernel.maps().events()?)?;
         Ok(Self {
             shared: Arc::new(shared),
             events,
+            asked,
             socket,
             metrics,
         })
@@ -168,7 +177,7 @@ impl Agent {
         let interfaces = AsyncMutex::new(interfaces);
         // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {
-            result = follow(&shared, &mut self.events) => result,
+            result = follow(&shared, &mut self.events, &mut self.asked) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
             result = self.metrics.serve(Arc::clone(&shared)) => Ok(result?),
             () = sweep::sweep(&shared.maps, swept, &shared.follower, &shared.journal) => Ok(()),
@@ -210,28 +219,68 @@ impl StopSignals {
     }
 }
 
+/// Batches taken before an answer: what the ring buffer holds when it is full of the smallest records.
+const BACKLOG: usize = 128;
+
 /// Takes events for ever.
-async fn follow(shared: &Shared, events: &mut EventStream) -> anyhow::Result<()> {
-    let counters = shared.maps.counter_map()?;
-    let lost = || counters.get(Counter::Lost(Loss::EventsLost));
-    let mut lost_before = lost()?;
+async fn follow(
+    shared: &Shared,
+    events: &mut EventStream,
+    asked: &mut Asked,
+) -> anyhow::Result<()> {
+    let mut taker = Taker::new(shared)?;
     loop {
-        let records = events.batch().await?;
-        let lost_now = lost()?;
-        if lost_now > lost_before {
+        tokio::select! {
+            records = events.batch() => taker.take(&records?)?,
+            Some(waiting) = asked.next() => {
+                for _ in 0..BACKLOG {
+                    let records = events.ready();
+                    if records.is_empty() {
+                        break;
+                    }
+                    taker.take(&records)?;
+                    tokio::task::yield_now().await;
+                }
+                let _asks_no_more = waiting.send(());
+            }
+        }
+        // A flood of events must not keep the socket and the signals waiting.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes records, and notices when some were lost.
+struct Taker<'a> {
+    shared: &'a Shared,
+    counters: CounterMap,
+    lost: u64,
+}
+
+impl<'a> Taker<'a> {
+    fn new(shared: &'a Shared) -> anyhow::Result<Self> {
+        let counters = shared.maps.counter_map()?;
+        let lost = counters.get(Counter::Lost(Loss::EventsLost))?;
+        Ok(Self {
+            shared,
+            counters,
+            lost,
+        })
+    }
+
+    fn take(&mut self, records: &[Record]) -> anyhow::Result<()> {
+        let before = self.lost;
+        self.lost = self.counters.get(Counter::Lost(Loss::EventsLost))?;
+        let number = self.lost.saturating_sub(before);
+        if number > 0 {
             let event = Event {
                 session: 0,
                 key: None,
-                what: Happening::EventsLost {
-                    number: lost_now - lost_before,
-                },
+                what: Happening::EventsLost { number },
             };
-            shared.journal.tell(clock::now(), event);
+            self.shared.journal.tell(clock::now(), event);
         }
-        lock(&shared.follower).take(&records, lost_now > lost_before);
-        lost_before = lost_now;
-        // A flood of events must not keep the socket and the signals waiting.
-        tokio::task::yield_now().await;
+        lock(&self.shared.follower).take(records, number > 0);
+        Ok(())
     }
 }
 

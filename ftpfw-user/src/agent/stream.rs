@@ -64,22 +64,32 @@ impl EventStream {
     /// When the runtime cannot wait any more.
     pub async fn batch(&mut self) -> anyhow::Result<Vec<Record>> {
         let mut guard = self.ring.readable_mut().await?;
-        let ring = guard.get_inner_mut();
-        let mut records = Vec::new();
-        let mut taken = 0;
-        while taken < BATCH {
-            let Some(item) = ring.next() else {
-                guard.clear_ready();
-                break;
-            };
-            taken += 1;
-            match Record::decode(Bytes::copy_from_slice(&item)) {
-                Some(record) => records.push(record),
-                None => tracing::error!("a record of {} bytes is none of this ftpfw's", item.len()),
-            }
+        let (records, emptied) = take(guard.get_inner_mut());
+        if emptied {
+            guard.clear_ready();
         }
         Ok(records)
     }
+
+    /// What there is to tell at this moment: nothing, perhaps.
+    pub fn ready(&mut self) -> Vec<Record> {
+        take(self.ring.get_mut()).0
+    }
+}
+
+/// Takes a batch out of the ring buffer. Whether nothing is left in it.
+fn take(ring: &mut RingBuf<MapData>) -> (Vec<Record>, bool) {
+    let mut records = Vec::new();
+    for _ in 0..BATCH {
+        let Some(item) = ring.next() else {
+            return (records, true);
+        };
+        match Record::decode(Bytes::copy_from_slice(&item)) {
+            Some(record) => records.push(record),
+            None => tracing::error!("a record of {} bytes is none of this ftpfw's", item.len()),
+        }
+    }
+    (records, false)
 }
 
 #[cfg(test)]

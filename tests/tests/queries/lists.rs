@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,6 +18,7 @@ use ftpfw_user::kernel::{
     Wire, clock,
     tuples::{Arming, Owner},
 };
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{FAMILIES, kill_agent, maps, opaque, run, said};
@@ -123,6 +125,26 @@ fn sessions_without_an_agent() -> Result<()> {
     ensure!(note.starts_with("ftpfw: no agent answers on "), "{note}");
     for name in ["id", "client", "client_port", "state"] {
         ensure!(with[0][name] == without[0][name], "{name}: {without:?}");
+    }
+    Ok(())
+}
+
+/// What somebody has seen happen, the agent knows when he asks, however late it looks.
+#[test]
+fn an_agent_that_stood_still_knows_all() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut scene = Scene::new(&lab)?;
+    let mut talks = Vec::new();
+    for number in 1..=20 {
+        scene.firewall.signal(Signal::STOP)?;
+        talks.push(scene.logged_in()?);
+        let mut socket = UnixStream::connect(&scene.firewall.place().socket)?;
+        socket.write_all(b"GET /sessions HTTP/1.1\r\nHost: ftpfw\r\nConnection: close\r\n\r\n")?;
+        scene.firewall.signal(Signal::CONT)?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let known = answer.matches("\"someone\"").count();
+        ensure!(known == number, "{known} of {number}: {answer}");
     }
     Ok(())
 }
