@@ -37,7 +37,7 @@ use aya_ebpf::{
     macros::{classifier, raw_tracepoint, xdp},
     programs::{RawTracePointContext, TcContext, XdpContext},
 };
-use ftpfw_common::{filter, reason::Reason};
+use ftpfw_common::{abi::keys::SessionKey, filter, reason::Reason};
 
 use crate::{cursor::PacketCursor, tables::KernelTables};
 
@@ -104,7 +104,14 @@ pub fn replies(ctx: TcContext) -> i32 {
 /// `inet_sock_set_state`: claims tuples, ends sessions.
 #[raw_tracepoint]
 pub fn sockets(ctx: RawTracePointContext) -> i32 {
-    sockets::state_changed(&ctx);
+    sockets::told_first(&ctx);
+    0
+}
+
+/// `inet_sock_set_state` once more: the kernel skips a program that it interrupts on the same CPU.
+#[raw_tracepoint]
+pub fn sockets_again(ctx: RawTracePointContext) -> i32 {
+    sockets::told_again(&ctx);
     0
 }
 
@@ -127,6 +134,18 @@ pub fn execs(_ctx: RawTracePointContext) -> i32 {
 pub fn exits(ctx: RawTracePointContext) -> i32 {
     processes::exited(&ctx);
     0
+}
+
+/// On no tracepoint: the agent has it run for a session that it found to be over.
+#[raw_tracepoint]
+pub fn forget(ctx: RawTracePointContext) -> i32 {
+    i32::from(sessions::forget(&SessionKey::from_words([
+        ctx.arg(0),
+        ctx.arg(1),
+        ctx.arg(2),
+        ctx.arg(3),
+        ctx.arg(4),
+    ])))
 }
 
 /// TC programs follow; only what they have a reason to drop is counted.

@@ -120,3 +120,7 @@ pub fn nic(interface: u32) -> Nic {
 pub fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
 }
+
+/// What the first program on `inet_sock_set_state` told last on this CPU; 0 while it is at work.
+#[map]
+pub static TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);

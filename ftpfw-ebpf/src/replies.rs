@@ -37,6 +37,12 @@ pub fn greets(cursor: &PacketCursor, tcp: &Tcp) -> bool {
 pub fn segment(skb: *mut __sk_buff, record: *mut Record) {
     // SAFETY: the caller's record, a live map value that nobody writes meanwhile.
     let (key, tcp) = unsafe { (&(*record).header.key, &(*record).segment) };
+    if tcp.has(flag::SYN) {
+        // Whoever answers a SYN has no connection with these ends. For a daemon behind this host, whose
+        // sockets nobody sees, that is the first word of it.
+        sessions::forget(key);
+        return;
+    }
     let length = tcp.payload_len() as u32;
     let socket = lookup::sender(skb);
     let session = match maps::session(key) {

@@ -233,7 +233,7 @@ pub fn ends(session: &Session, key: &SessionKey, now: u64) {
 }
 
 /// The control connection is over.
-#[inline(always)]
+#[inline(never)]
 pub fn remove(session: &Session, key: &SessionKey, now: u64) {
     let id = session.id;
     let opaque = session.shared.state().has(State::OPAQUE);
@@ -246,6 +246,21 @@ pub fn remove(session: &Session, key: &SessionKey, now: u64) {
         forget_opaque(key, session.daemon);
     }
     events::send(Kind::Closed, id, key, now, Detail::default());
+}
+
+/// A session whose end nobody told: it is only removed if it has ended. Whether it was there.
+#[inline(always)]
+pub fn forget(key: &SessionKey) -> bool {
+    let Some(session) = maps::session(key) else {
+        return false;
+    };
+    // SAFETY: a live map value; only what is atomic or never changes is read.
+    let session = unsafe { &*session };
+    let ended = session.shared.state().has(State::ENDED);
+    if ended {
+        remove(session, key, clock::fine());
+    }
+    ended
 }
 
 #[inline(always)]

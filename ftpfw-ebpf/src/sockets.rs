@@ -1,5 +1,7 @@
 //! `inet_sock_set_state`: what really became of a connection.
 
+use core::ptr;
+
 use aya_ebpf::programs::RawTracePointContext;
 use ftpfw_common::{
     Address,
@@ -20,7 +22,7 @@ use crate::{
         TCP_CLOSE, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN,
         TCP_SYN_RECV, TCP_SYN_SENT,
     },
-    maps::{self, ARMED, LAST_ARMED, PORTS},
+    maps::{self, ARMED, LAST_ARMED, PORTS, TOLD},
     processes, sessions, tables, tuples,
 };
 
@@ -115,9 +117,46 @@ impl Change {
     }
 }
 
+/// For the first of two programs on the tracepoint.
+///
+/// A socket may change in a softirq that interrupts this program on its CPU, and then the kernel skips
+/// it (`__bpf_trace_run` in `kernel/trace/bpf_trace.c`). It leaves word of what it has told, and the second
+/// program, which the kernel calls right behind, tells what is not there. A softirq between the two has
+/// the second tell the same again: that must do no harm, and does none.
+#[inline(always)]
+pub fn told_first(ctx: &RawTracePointContext) {
+    leave_word(0);
+    state_changed(ctx);
+    leave_word(word(ctx));
+}
+
+/// For the second.
+#[inline(always)]
+pub fn told_again(ctx: &RawTracePointContext) {
+    if TOLD.get(0).is_none_or(|told| *told != word(ctx)) {
+        state_changed(ctx);
+    }
+}
+
+/// One change of one socket, never 0: a kernel address, of which the highest byte is always the same,
+/// and two states below 16.
+#[inline(always)]
+fn word(ctx: &RawTracePointContext) -> u64 {
+    let states = (ctx.arg::<i32>(1) as u64 & 0xf) << 4 | ctx.arg::<i32>(2) as u64 & 0xf;
+    ctx.arg::<u64>(0) << 8 | states
+}
+
+#[inline(always)]
+fn leave_word(word: u64) {
+    if let Some(told) = TOLD.get_ptr_mut(0) {
+        // SAFETY: this CPU's entry. Volatile: a softirq reads it meanwhile.
+        unsafe { ptr::write_volatile(told, word) };
+    }
+}
+
 /// Follows data connections, listeners and control connections to their ends.
 #[inline(always)]
-pub fn state_changed(ctx: &RawTracePointContext) {
+fn state_changed(ctx: &RawTracePointContext) {
     let Some(change) = Change::read(ctx) else {
         return;
     };

@@ -13,7 +13,7 @@ use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
 
 /// Each must be attached for tuples to be claimed and passive FTPS to work.
-const TRACEPOINTS: [&str; 4] = ["execs", "exits", "forks", "sockets"];
+const TRACEPOINTS: [&str; 5] = ["execs", "exits", "forks", "sockets", "sockets_again"];
 
 /// The names of what one ftpfw has pinned.
 struct Links {

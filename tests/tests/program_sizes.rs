@@ -23,6 +23,8 @@ fn measure() -> Result<Vec<Row>> {
     let mut kernel = Kernel::load(&LoadOptions::default())?;
     let tracepoints = [
         programs::SOCKETS,
+        programs::SOCKETS_AGAIN,
+        programs::FORGET,
         programs::FORKS,
         programs::EXECS,
         programs::EXITS,

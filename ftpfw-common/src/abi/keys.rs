@@ -94,6 +94,43 @@ pub struct SessionKey {
     pub server_port: u16,
 }
 
+impl SessionKey {
+    /// The words that name a session to [`super::programs::FORGET`].
+    #[must_use]
+    pub const fn words(&self) -> [u64; 5] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.client.words(), self.server.words());
+        let ports = pair(self.client_port as u32, self.server_port as u32);
+        [pair(a, b), pair(c, d), pair(e, f), pair(g, h), ports]
+    }
+
+    /// The session that [`Self::words`] name.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_words([a, b, c, d, ports]: [u64; 5]) -> Self {
+        Self {
+            client: address(a, b),
+            server: address(c, d),
+            client_port: ports as u16,
+            server_port: (ports >> 32) as u16,
+        }
+    }
+}
+
+const fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+#[inline(always)]
+const fn address(first: u64, second: u64) -> Address {
+    let words = [first, first >> 32, second, second >> 32];
+    Address::from_words([
+        words[0] as u32,
+        words[1] as u32,
+        words[2] as u32,
+        words[3] as u32,
+    ])
+}
+
 /// A flow of no local socket (forwarded, or UDP), named from this host's side.
 #[derive(
     Clone,
@@ -182,5 +219,21 @@ impl ListenerKey {
             server,
             port: port as u32,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_named_by_words() {
+        let key = SessionKey {
+            client: Address::v6([0x20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
+            server: Address::v4([192, 0, 2, 255]),
+            client_port: 65_535,
+            server_port: 990,
+        };
+        assert_eq!(SessionKey::from_words(key.words()), key);
     }
 }

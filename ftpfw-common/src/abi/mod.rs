@@ -82,10 +82,14 @@ pub mod programs {
     pub const REPLIES: &str = "replies";
     /// Raw tracepoint `inet_sock_set_state`.
     pub const SOCKETS: &str = "sockets";
+    /// The same tracepoint: what the first was not told.
+    pub const SOCKETS_AGAIN: &str = "sockets_again";
     /// Raw tracepoint `sched_process_fork`.
     pub const FORKS: &str = "forks";
     /// Raw tracepoint `sched_process_exec`.
     pub const EXECS: &str = "execs";
     /// Raw tracepoint `sched_process_exit`.
     pub const EXITS: &str = "exits";
+    /// Raw tracepoint of none: user space runs it with the words of a [`super::keys::SessionKey`].
+    pub const FORGET: &str = "forget";
 }

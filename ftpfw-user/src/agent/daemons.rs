@@ -8,13 +8,10 @@
 use std::collections::{HashMap, HashSet};
 
 use aya::maps::MapError;
-use ftpfw_common::{
-    Address,
-    abi::{
-        keys::{ListenerKey, SessionKey},
-        policy::port,
-        values::Listener,
-    },
+use ftpfw_common::abi::{
+    keys::{ListenerKey, SessionKey},
+    policy::port,
+    values::Listener,
 };
 use procfs::{net::TcpNetEntry, process::Process};
 use tracing::{debug, error};
@@ -194,7 +191,7 @@ impl Daemons {
         let held: HashMap<u64, SessionKey> = holders::sockets(&ports)
             // In TIME_WAIT it is nobody's.
             .filter(|socket| socket.inode != 0)
-            .map(|socket| (socket.inode, session_of(&socket)))
+            .map(|socket| (socket.inode, holders::session_of(&socket)))
             .filter(|(_, key)| asked.contains(&key))
             .collect();
         if held.is_empty() {
@@ -376,15 +373,5 @@ fn sessions_of(process: &Process, sockets: &[TcpNetEntry]) -> impl Iterator<Item
     let held: HashSet<u64> = holders::inodes_of(process).collect();
     let held =
         move |socket: &&TcpNetEntry| held.contains(&socket.inode) && !holders::listens(socket);
-    sockets.iter().filter(held).map(session_of)
-}
-
-/// The control connection that a socket is the server's end of.
-fn session_of(socket: &TcpNetEntry) -> SessionKey {
-    SessionKey {
-        client: Address::from(socket.remote_address.ip()),
-        server: Address::from(socket.local_address.ip()),
-        client_port: socket.remote_address.port(),
-        server_port: socket.local_address.port(),
-    }
+    sockets.iter().filter(held).map(holders::session_of)
 }

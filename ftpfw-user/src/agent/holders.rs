@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf};
 
+use ftpfw_common::{Address, abi::keys::SessionKey};
 use procfs::{
     Current as _,
     net::{TcpNetEntry, TcpState},
@@ -55,6 +56,24 @@ pub fn listening() -> impl Iterator<Item = TcpNetEntry> {
 #[must_use]
 pub fn listens(socket: &TcpNetEntry) -> bool {
     socket.state == TcpState::Listen
+}
+
+/// The control connections that there are: those in TIME_WAIT are over.
+pub fn connections(control: &[u16]) -> impl Iterator<Item = SessionKey> + '_ {
+    sockets(control)
+        .filter(|socket| !listens(socket) && socket.state != TcpState::TimeWait)
+        .map(|socket| session_of(&socket))
+}
+
+/// The control connection that a socket is the server's end of.
+#[must_use]
+pub fn session_of(socket: &TcpNetEntry) -> SessionKey {
+    SessionKey {
+        client: Address::from(socket.remote_address.ip()),
+        server: Address::from(socket.local_address.ip()),
+        client_port: socket.remote_address.port(),
+        server_port: socket.local_address.port(),
+    }
 }
 
 /// The processes that hold one of these sockets, PID 1 and super-servers left out.

@@ -180,7 +180,7 @@ impl Agent {
             result = follow(&shared, &mut self.events, &mut self.asked) => result,
             result = self.socket.serve(Arc::clone(&shared)) => Ok(result?),
             result = self.metrics.serve(Arc::clone(&shared)) => Ok(result?),
-            () = sweep::sweep(&shared.maps, swept, &shared.follower, &shared.journal) => Ok(()),
+            () = sweep::sweep(&shared, swept, &interfaces) => Ok(()),
             result = interfaces::watch(&interfaces, &shared.journal) => result,
             () = reloader.serve(&shared, &interfaces) => Ok(()),
             () = service::watchdog() => Ok(()),

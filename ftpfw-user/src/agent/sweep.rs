@@ -7,10 +7,15 @@ use ftpfw_common::{
     abi::{event::Cause, keys::FlowKey, values::Mode},
     packet::protocol,
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Mutex as AsyncMutex,
+    time::{MissedTickBehavior, interval},
+};
 use tracing::{error, warn};
 
-use super::{event::Event, follow::Follower, journal::Journal};
+use super::{
+    Shared, event::Event, follow::Follower, holders, interfaces::Interfaces, journal::Journal,
+};
 use crate::kernel::{
     Maps, Wire, clock,
     idle::Finder,
@@ -25,12 +30,17 @@ const SESSIONS_EVERY: u32 = 10;
 const GRACE: u64 = 5_000_000_000;
 
 /// Sweeps for ever. Verdicts never depend on it: the programs check deadlines themselves.
-pub async fn sweep(
-    maps: &Maps,
+pub(super) async fn sweep(
+    shared: &Shared,
     (mut tuples, idle, mut leftovers): (Tuples, Finder, Leftovers),
-    follower: &Mutex<Follower>,
-    journal: &Journal,
+    interfaces: &AsyncMutex<Interfaces>,
 ) {
+    let Shared {
+        maps,
+        journal,
+        follower,
+        ..
+    } = shared;
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u32.. {
@@ -42,8 +52,8 @@ pub async fn sweep(
             error!("cannot read the map of armed tuples: {error:#}");
         }
         if tick % SESSIONS_EVERY == 0 {
-            if let Err(error) = forget_ended(maps, follower) {
-                error!("cannot read the map of sessions: {error:#}");
+            if let Err(error) = forget_ended(shared, &mut leftovers, interfaces).await {
+                error!("cannot collect sessions that have ended: {error:#}");
             }
             if let Err(error) = leftovers.collect(maps) {
                 error!("cannot collect what clients without sessions left: {error:#}");
@@ -75,14 +85,28 @@ fn mend_counts(tuples: &mut Tuples) {
     }
 }
 
-fn forget_ended(maps: &Maps, follower: &Mutex<Follower>) -> anyhow::Result<()> {
+/// Has the kernel forget the sessions that ended without a word, and the agent those that the kernel has
+/// forgotten.
+async fn forget_ended(
+    shared: &Shared,
+    leftovers: &mut Leftovers,
+    interfaces: &AsyncMutex<Interfaces>,
+) -> anyhow::Result<()> {
+    let maps = &shared.maps;
     let before = clock::now().saturating_sub(GRACE);
-    let live: HashSet<u64> = maps
-        .sessions()?
-        .iter()
-        .map(|(_, session)| session.id)
-        .collect();
-    super::lock(follower).retain_live(&live, before);
+    let sessions = maps.sessions()?;
+    let live = sessions.iter().map(|(_, session)| session.id).collect();
+    super::lock(&shared.follower).retain_live(&live, before);
+    let ended = leftovers.ended(&sessions);
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let control = maps.ports()?.control();
+    let sockets: HashSet<_> = holders::connections(&control).collect();
+    let mut interfaces = interfaces.lock().await;
+    for key in ended.iter().filter(|key| !sockets.contains(key)) {
+        interfaces.kernel.forget(key)?;
+    }
     Ok(())
 }
 

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use ftpfw_common::abi::policy::{Settings, ftps};
+use ftpfw_common::abi::{
+    policy::{Settings, ftps},
+    programs,
+};
 
 use super::{
     Kernel, PinDir, detach, nic,
@@ -120,6 +123,7 @@ fn verify(kernel: &mut Kernel, interfaces: &[Interface]) -> anyhow::Result<()> {
     for (name, _) in tracepoint::all() {
         kernel.tracepoint(name)?;
     }
+    kernel.verify(programs::FORGET)?;
     kernel.replies()?;
     for interface in interfaces {
         match interface.mode {

@@ -1,9 +1,18 @@
-//! Counts of opaque sessions that have come down to zero. The programs leave them in their maps: to remove
-//! one while the next session of the client begins would take that one's count along.
+//! What is of no use any more, as two looks in a row found.
+//!
+//! Counts of opaque sessions that have come down to zero: the programs leave them in their maps, as to remove
+//! one while the next session of the client begins would take that one's count along. Sessions that have
+//! ended, and whose end no tracepoint told: those of daemons behind this host, whose sockets are elsewhere.
 
 use std::{collections::HashSet, hash::Hash, io, mem};
 
-use ftpfw_common::abi::keys::{EntitledKey, PairKey};
+use ftpfw_common::{
+    abi::{
+        keys::{EntitledKey, PairKey, SessionKey},
+        values::Session,
+    },
+    control::State,
+};
 
 use super::{
     Maps, Wire,
@@ -18,6 +27,8 @@ pub struct Leftovers {
     opaque: OpaqueMap,
     /// At zero when they were looked at last.
     idle: (HashSet<EntitledKey>, HashSet<PairKey>),
+    /// Sessions that had ended.
+    ended: HashSet<(SessionKey, u64)>,
 }
 
 impl Leftovers {
@@ -31,6 +42,7 @@ impl Leftovers {
             entitled: maps.entitled()?,
             opaque: maps.opaque()?,
             idle: Default::default(),
+            ended: HashSet::new(),
         })
     }
 
@@ -52,6 +64,18 @@ impl Leftovers {
             ignore_missing(self.opaque.remove(&Wire(key)))?;
         }
         Ok(())
+    }
+
+    /// The sessions that have ended, and had when this was called last. A connection that one side has closed
+    /// is among them too.
+    pub fn ended(&mut self, sessions: &[(SessionKey, Session)]) -> Vec<SessionKey> {
+        let look = sessions.iter().map(|(key, session)| {
+            let going_on = !session.shared.state().has(State::ENDED);
+            Ok(((*key, session.id), u64::from(going_on)))
+        });
+        let stale = stale(&mut self.ended, look);
+        let stale = stale.unwrap_or_default().into_iter();
+        stale.map(|(key, _)| key).collect()
     }
 }
 

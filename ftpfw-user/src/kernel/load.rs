@@ -6,12 +6,16 @@ use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData},
-    programs::{Program, ProgramError, ProgramType, RawTracePoint, SchedClassifier, Xdp},
+    programs::{
+        Program, ProgramError, ProgramType, RawTracePoint, RawTracePointRunOptions,
+        SchedClassifier, TestRun as _, Xdp,
+    },
     sys::{BpfHelper, is_helper_supported},
 };
 use ftpfw_common::abi::{
     self,
     kernel::LAYOUT,
+    keys::SessionKey,
     policy::{Settings, port::FOREIGN},
 };
 
@@ -212,6 +216,20 @@ impl Kernel {
     /// As [`Self::ingress`].
     pub fn tracepoint(&mut self, name: &str) -> anyhow::Result<&mut RawTracePoint> {
         self.program(name)
+    }
+
+    /// Removes a session of which nothing is left but its entry, as the end of its socket would. Whether
+    /// it was there, and had ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ingress`], and when the kernel does not run it: before Linux 5.10.
+    pub fn forget(&mut self, key: &SessionKey) -> anyhow::Result<bool> {
+        let mut args = [0; 12];
+        args[..5].copy_from_slice(&key.words());
+        let run = RawTracePointRunOptions { args, cpu: None };
+        let program = self.tracepoint(abi::programs::FORGET)?;
+        Ok(program.test_run(run)?.return_value != 0)
     }
 
     /// Has the kernel verify a program; nothing is attached.

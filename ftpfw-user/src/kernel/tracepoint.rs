@@ -21,8 +21,11 @@ pub(super) const PROCESSES: [Attachment; 3] = [
     (programs::EXITS, "sched_process_exit"),
 ];
 
-/// Tell what becomes of connections and listeners.
-pub(super) const SOCKETS: [Attachment; 1] = [(programs::SOCKETS, "inet_sock_set_state")];
+/// Tell what becomes of connections and listeners. The kernel calls them in this order.
+pub(super) const SOCKETS: [Attachment; 2] = [
+    (programs::SOCKETS, "inet_sock_set_state"),
+    (programs::SOCKETS_AGAIN, "inet_sock_set_state"),
+];
 
 /// All of them: processes first, so that none is missed that listens.
 pub(super) fn all() -> impl Iterator<Item = Attachment> {

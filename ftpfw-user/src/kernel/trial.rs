@@ -5,7 +5,7 @@ use ftpfw_common::abi::programs;
 use super::{Kernel, pins::AttachedMode, tracepoint};
 
 /// All but the filter for the driver, which older kernels take in another form.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 10] = [
     programs::INGRESS_LINEAR,
     programs::GUARD,
     programs::COMMANDS,
@@ -14,6 +14,8 @@ const PROGRAMS: [&str; 8] = [
     programs::EXECS,
     programs::EXITS,
     programs::SOCKETS,
+    programs::SOCKETS_AGAIN,
+    programs::FORGET,
 ];
 
 /// What the kernel refuses of the programs, a sentence each; and how many it was asked about.

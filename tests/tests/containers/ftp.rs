@@ -212,3 +212,23 @@ fn curl_dialled_by_the_container() -> Result<()> {
     }
     Ok(())
 }
+
+/// Its sockets are elsewhere, so no tracepoint tells its end.
+#[test]
+fn a_session_that_has_ended_is_forgotten() -> Result<()> {
+    let scene = Scene::new(Family::V4, PORT..=PORT, "inline")?;
+    let maps = Maps::open(&PinDir::new(scene.firewall.place().pins.clone()))?;
+    let login = || Control::login(&scene.lab.client.netns, (scene.address, 21));
+    let (goes_on, mut ends) = (login()?, login()?);
+    ensure!(maps.sessions()?.len() == 2, "not two sessions");
+    ends.expect("QUIT", 221)?;
+    wait::until("the session to be forgotten", || {
+        let left = maps.sessions()?;
+        let port = goes_on.local()?.port();
+        ensure!(
+            left.iter().any(|(key, _)| key.client_port == port),
+            "not the other"
+        );
+        Ok((left.len() == 1).then_some(()))
+    })
+}

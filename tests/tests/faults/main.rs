@@ -16,4 +16,5 @@ mod session;
 mod stopped;
 mod transfers;
 mod unmounted;
+mod untold;
 mod watch;
