@@ -132,6 +132,10 @@ fn decide_tcp(
     tables: &mut impl Tables,
 ) -> Reason {
     let idle = tables.is_idle(Place::tcp(tcp.destination));
+    // What makes a scan cheap: no address is read, no hash computed, no entry loaded.
+    if idle && tcp.opens() {
+        return Reason::NotArmed;
+    }
     let entry = if idle {
         PortEntry::new(0, port::PROTECTED_TCP)
     } else {
@@ -143,8 +147,7 @@ fn decide_tcp(
     if entry.policy() & port::OPEN_TCP != 0 {
         return Reason::OpenPort;
     }
-    // What makes a scan cheap: no address is read, no hash computed. Where the first SYN claims, a
-    // retransmission of it finds nothing armed any more.
+    // Where the first SYN claims, a retransmission of it finds nothing armed any more; its port is not idle.
     if tcp.opens() && entry.refuses_every_syn() && !tables.claims_on_syn() {
         return Reason::NotArmed;
     }

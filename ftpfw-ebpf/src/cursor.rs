@@ -1,6 +1,6 @@
 //! Packet memory behind the [`Cursor`] of `ftpfw-common`.
 
-use core::{arch::asm, ptr};
+use core::{arch::asm, hint, ptr};
 
 use aya_ebpf::{
     bindings::xdp_md,
@@ -34,6 +34,8 @@ macro_rules! load {
                 at = const $at,
                 options(pure, readonly, nostack, preserves_flags),
             );
+            // A load of fewer bytes clears the others (RFC 9669 §5.1): spares a mask.
+            hint::assert_unchecked(value <= <$type>::MAX as u64);
         }
         value as $type
     }};

@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;
+mod plain;
 pub mod transport;
 
 pub use cursor::{Cursor, View};
@@ -99,6 +100,15 @@ pub(crate) struct Carried {
 /// See [`ParseError`]; each is a verdict of its own for the filter.
 #[inline(always)]
 pub fn parse(cursor: &impl Cursor) -> Result<Packet, ParseError> {
+    match plain::parse(cursor) {
+        Some(packet) => Ok(packet),
+        None => parse_any(cursor),
+    }
+}
+
+/// Of whatever shape.
+#[inline(always)]
+fn parse_any(cursor: &impl Cursor) -> Result<Packet, ParseError> {
     let (network, carried) = match ethernet::network(cursor)? {
         network @ Network::V4(at) => (network, ipv4::carried(cursor, at)?),
         network @ Network::V6(at) => (network, ipv6::carried(cursor, at)?),
@@ -154,5 +164,47 @@ fn v6(cursor: &impl Cursor, at: usize) -> Address {
         Address::UNSPECIFIED
     } else {
         address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of 60 bytes: IPv4, and behind it a TCP or a UDP header that ends where the packet does.
+    fn frame(protocol: u8) -> [u8; 60] {
+        let mut frame = [0; 60];
+        frame[12..18].copy_from_slice(&[0x08, 0x00, 0x45, 0, 0, 40]);
+        frame[23] = protocol;
+        frame[26..34].copy_from_slice(&[10, 0, 0, 9, 10, 0, 0, 1]);
+        frame[34..38].copy_from_slice(&[0x9c, 0x40, 0xc3, 0x50]);
+        frame[46..48].copy_from_slice(&[0x50, 0x02]);
+        frame
+    }
+
+    /// Every value of every byte, alone and with its neighbour's highest, and every length.
+    #[test]
+    fn the_short_way_finds_what_the_long_one_does() {
+        let (mut short, mut long) = (0, 0);
+        let mut compare = |frame: &[u8]| match plain::parse(&frame) {
+            Some(packet) => {
+                short += 1;
+                assert_eq!(parse_any(&frame), Ok(packet), "{frame:x?}");
+            }
+            None => long += 1,
+        };
+        for base in [frame(protocol::TCP), frame(protocol::UDP)] {
+            (0..=base.len()).for_each(|length| compare(&base[..length]));
+            for at in 0..base.len() - 1 {
+                for value in 0..=u8::MAX {
+                    let mut changed = base;
+                    changed[at] = value;
+                    compare(&changed);
+                    changed[at + 1] = u8::MAX;
+                    compare(&changed);
+                }
+            }
+        }
+        assert!(short > 10_000 && long > 10_000, "{short} {long}");
     }
 }

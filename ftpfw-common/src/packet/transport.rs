@@ -14,8 +14,8 @@ pub mod flag {
     pub const ACK: u8 = 0x10;
 }
 
-const MIN_TCP_HEADER: usize = 20;
-const UDP_HEADER: usize = 8;
+pub(super) const MIN_TCP_HEADER: usize = 20;
+pub(super) const UDP_HEADER: usize = 8;
 
 /// A whole TCP header. Ports in host byte order, offsets from the start of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,14 +132,27 @@ fn tcp(cursor: &impl Cursor, carried: &Carried) -> Result<Transport, ParseError>
 
 /// RFC 9293 §3.10: every segment has SYN, RST or ACK; no stack sends SYN with FIN or RST, scanners do.
 #[inline(always)]
-const fn plausible(flags: u8) -> bool {
-    let syn = flags & flag::SYN != 0;
-    if syn {
-        flags & (flag::FIN | flag::RST) == 0
-    } else {
-        flags & (flag::ACK | flag::RST) != 0
-    }
+pub(super) const fn plausible(flags: u8) -> bool {
+    PLAUSIBLE >> (flags & ALL_OF_THEM) & 1 != 0
 }
+
+/// FIN, SYN, RST, PSH, ACK.
+const ALL_OF_THEM: u8 = 0x1f;
+
+/// A bit for each combination: one load where a CPU would have to guess four branches.
+const PLAUSIBLE: u32 = {
+    let (mut bits, mut flags) = (0, 0);
+    while flags <= ALL_OF_THEM {
+        let good = if flags & flag::SYN != 0 {
+            flags & (flag::FIN | flag::RST) == 0
+        } else {
+            flags & (flag::ACK | flag::RST) != 0
+        };
+        bits |= (good as u32) << flags;
+        flags += 1;
+    }
+    bits
+};
 
 #[inline(always)]
 fn udp(cursor: &impl Cursor, carried: &Carried) -> Result<Transport, ParseError> {
