@@ -1,9 +1,12 @@
 //! Records for the agent.
 
-use aya_ebpf::helpers::generated::bpf_ringbuf_output;
+use aya_ebpf::{
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::bpf_ringbuf_output,
+};
 use ftpfw_common::{
     abi::{
-        event::{Bytes, EventHeader, Kind, PAYLOAD_CHUNK},
+        event::{Bytes, EventHeader, Kind, PAYLOAD_CHUNK, TICK},
         keys::{SessionKey, TupleKey},
         values::{Mode, Tuple},
     },
@@ -12,7 +15,7 @@ use ftpfw_common::{
 
 use crate::{
     count,
-    maps::{EVENTS, Record},
+    maps::{EVENTS, Record, WOKEN, settings},
 };
 
 const HEADER: usize = size_of::<EventHeader>();
@@ -52,7 +55,41 @@ fn send_packed(kind_session: u64, key: &SessionKey, now: u64, detail: u64) {
     };
     // SAFETY: the entry is memory for one header, aligned to 8.
     unsafe { fill(entry.as_mut_ptr(), kind_session, key, now, detail) };
-    entry.submit(0);
+    entry.submit(wake((kind_session >> 48) as u32, now));
+}
+
+/// Kinds that the agent acts upon: whose listener it is, and whose tuples go with one.
+const URGENT: u32 =
+    1 << Kind::Opaque as u32 | 1 << Kind::Listening as u32 | 1 << Kind::ListenerClosed as u32;
+
+/// Whether a record wakes the agent: flags of `bpf_ringbuf_submit`.
+///
+/// A wake-up costs the packet that causes it more than all that is done with it here. What nobody waits for
+/// may come a little later: each CPU wakes the agent once in [`TICK`] for it, and the agent looks again
+/// `SECOND_LOOK` after it was woken. With `--opener agent`, clients wait.
+#[inline(always)]
+fn wake(kind: u32, now: u64) -> u64 {
+    let Some(settings) = settings() else {
+        return 0;
+    };
+    if settings.inline_opener == 0 {
+        return 0;
+    }
+    if URGENT >> kind & 1 != 0 {
+        return u64::from(BPF_RB_FORCE_WAKEUP);
+    }
+    let tick = now / TICK;
+    let Some(last) = WOKEN.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: this CPU's entry; a program that interrupts this one wakes once too often at worst.
+    unsafe {
+        if *last == tick {
+            return u64::from(BPF_RB_NO_WAKEUP);
+        }
+        *last = tick;
+    }
+    u64::from(BPF_RB_FORCE_WAKEUP)
 }
 
 /// A header with what was counted of a connection behind it.
@@ -76,7 +113,7 @@ fn send_finished(session: u64, key: &SessionKey, now: u64, detail: u64, bytes: &
         (*counted).header.length = size_of::<Bytes>() as u16;
         (*counted).bytes = *bytes;
     }
-    entry.submit(0);
+    entry.submit(wake(Kind::Finished as u32, now));
 }
 
 /// Writes every field.
@@ -119,7 +156,7 @@ pub fn send_payload(record: *mut Record, length: usize) {
             (&raw const EVENTS).cast_mut().cast(),
             record.cast(),
             (HEADER + length) as u64,
-            0,
+            wake(Kind::Payload as u32, (*record).header.at),
         )
     };
     if sent != 0 {

@@ -124,3 +124,7 @@ pub fn settings() -> Option<&'static Settings> {
 /// What the first program on `inet_sock_set_state` told last on this CPU; 0 while it is at work.
 #[map]
 pub static TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// The tick in which this CPU woke the agent last; see `events`.
+#[map]
+pub static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);

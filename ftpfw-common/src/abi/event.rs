@@ -7,6 +7,13 @@ use super::keys::SessionKey;
 /// Bytes of payload in one record at most. A segment with more is sent as several records.
 pub const PAYLOAD_CHUNK: usize = 512;
 
+/// A CPU wakes the agent once in so long for what is not urgent, ns: about as often as the coarse clock
+/// ticks; a power of two, as each record is divided by it.
+pub const TICK: u64 = 1 << 22;
+/// When the agent looks again after it was woken, ns: later than a tick and what the coarse clock (10 ms at
+/// `CONFIG_HZ=100`) may be behind, so that whatever came without waking it is there.
+pub const SECOND_LOOK: u64 = 20_000_000;
+
 /// What a record tells. Stable numbers: they cross the ring buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]

@@ -1,12 +1,15 @@
 //! Records of the ring buffer, in batches.
 
-use std::io;
+use std::{io, time::Duration};
 
 use anyhow::Context as _;
 use aya::maps::{MapData, RingBuf};
 use bytes::{Buf as _, Bytes};
-use ftpfw_common::abi::event::EventHeader;
-use tokio::io::{Interest, unix::AsyncFd};
+use ftpfw_common::abi::event::{EventHeader, SECOND_LOOK};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Instant, sleep_until},
+};
 use zerocopy::FromBytes as _;
 
 /// Records taken out at once; between batches, others have their turn.
@@ -39,6 +42,9 @@ impl Record {
 /// The ring buffer `EVENTS`.
 pub struct EventStream {
     ring: AsyncFd<RingBuf<MapData>>,
+    /// Something may come, or have come, without a word.
+    expecting: bool,
+    second_look: Instant,
 }
 
 impl EventStream {
@@ -53,22 +59,47 @@ impl EventStream {
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(io::Error::from)
             .context("cannot watch the ring buffer EVENTS")?;
-        Ok(Self { ring })
+        Ok(Self {
+            ring,
+            expecting: true,
+            second_look: Instant::now(),
+        })
     }
 
     /// Waits until there is something to tell, and returns it: at least one record, unless those
-    /// that came were unreadable. Cancelling it loses nothing.
+    /// that came were unreadable or taken by [`Self::ready`]. Cancelling it loses nothing.
     ///
     /// # Errors
     ///
     /// When the runtime cannot wait any more.
     pub async fn batch(&mut self) -> anyhow::Result<Vec<Record>> {
-        let mut guard = self.ring.readable_mut().await?;
-        let (records, emptied) = take(guard.get_inner_mut());
-        if emptied {
-            guard.clear_ready();
+        loop {
+            tokio::select! {
+                guard = self.ring.readable_mut() => {
+                    let mut guard = guard?;
+                    let (records, emptied) = take(guard.get_inner_mut());
+                    if emptied {
+                        guard.clear_ready();
+                    }
+                    self.look_again();
+                    return Ok(records);
+                }
+                () = sleep_until(self.second_look), if self.expecting => {
+                    let (records, _) = take(self.ring.get_mut());
+                    self.expecting = !records.is_empty();
+                    if self.expecting {
+                        self.look_again();
+                        return Ok(records);
+                    }
+                }
+            }
         }
-        Ok(records)
+    }
+
+    /// The programs do not wake the agent for all that they tell; see [`SECOND_LOOK`].
+    fn look_again(&mut self) {
+        self.expecting = true;
+        self.second_look = Instant::now() + Duration::from_nanos(SECOND_LOOK);
     }
 
     /// What there is to tell at this moment: nothing, perhaps.
