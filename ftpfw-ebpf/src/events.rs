@@ -84,7 +84,8 @@ fn wake(kind: u32, now: u64) -> u64 {
     };
     // SAFETY: this CPU's entry; a program that interrupts this one wakes once too often at worst.
     unsafe {
-        if *last == tick {
+        // Or earlier: the coarse clock is behind the fine one.
+        if tick <= *last {
             return u64::from(BPF_RB_NO_WAKEUP);
         }
         *last = tick;

@@ -125,17 +125,28 @@ impl Change {
 /// the second tell the same again: that must do no harm, and does none.
 #[inline(always)]
 pub fn told_first(ctx: &RawTracePointContext) {
-    leave_word(0);
-    state_changed(ctx);
-    leave_word(word(ctx));
+    if matters(ctx) {
+        leave_word(0);
+        state_changed(ctx);
+        leave_word(word(ctx));
+    }
 }
 
 /// For the second.
 #[inline(always)]
 pub fn told_again(ctx: &RawTracePointContext) {
-    if TOLD.get(0).is_none_or(|told| *told != word(ctx)) {
+    if matters(ctx) && TOLD.get(0).is_none_or(|told| *told != word(ctx)) {
         state_changed(ctx);
     }
+}
+
+/// Half of all changes are steps on the way, of which nothing follows.
+#[inline(always)]
+fn matters(ctx: &RawTracePointContext) -> bool {
+    matches!(
+        ctx.arg::<i32>(2) as u32,
+        TCP_ESTABLISHED | TCP_CLOSE | TCP_LISTEN
+    )
 }
 
 /// One change of one socket, never 0: a kernel address, of which the highest byte is always the same,

@@ -5,8 +5,12 @@
 //! listened on a control port before they did, who holds a connection that a super-server handed on,
 //! and which session a process serves.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
+use anyhow::Context as _;
 use aya::maps::MapError;
 use ftpfw_common::abi::{
     keys::{ListenerKey, SessionKey},
@@ -24,6 +28,7 @@ use crate::kernel::{
     Maps, Wire, clock,
     maps::{GroupMap, ListenerMap, NumberMap},
     ports::Ports,
+    sockets::Inquiry,
     tuples::is_missing,
 };
 
@@ -43,6 +48,7 @@ pub struct Daemons {
     daemons: NumberMap,
     listeners: ListenerMap,
     ports: Ports,
+    inquiry: Inquiry,
     control: Vec<u16>,
     /// Control ports whose sessions were looked at: whether somebody hands them on to processes that
     /// are not his own.
@@ -70,6 +76,7 @@ impl Daemons {
             daemons: maps.daemons()?,
             listeners: maps.listeners()?,
             ports: maps.ports()?,
+            inquiry: Inquiry::new().context("cannot open netlink")?,
             control,
             handed_on: HashMap::new(),
         };
@@ -177,8 +184,8 @@ impl Daemons {
     /// Control connections began. Where a super-server has handed one on, the daemon is who holds it: a
     /// process that is none of the listener's, or was, and runs another program by now.
     ///
-    /// One look for all of them: it takes as long as there are sockets and processes on the host, and
-    /// an agent with a backlog of sessions that have ended already would never catch up.
+    /// One look for all of them: it takes as long as there are processes on the host, and an agent with a
+    /// backlog of sessions that have ended already would never catch up.
     pub fn sessions(&mut self, keys: &[SessionKey]) {
         let asked: Vec<_> = keys
             .iter()
@@ -187,13 +194,10 @@ impl Daemons {
         if asked.is_empty() {
             return;
         }
-        let ports: Vec<u16> = asked.iter().map(|key| key.server_port).collect();
-        let held: HashMap<u64, SessionKey> = holders::sockets(&ports)
-            // In TIME_WAIT it is nobody's.
-            .filter(|socket| socket.inode != 0)
-            .map(|socket| (socket.inode, holders::session_of(&socket)))
-            .filter(|(_, key)| asked.contains(&key))
-            .collect();
+        let held: HashMap<u64, SessionKey> = match self.inodes(&asked) {
+            Ok(held) => held,
+            Err(error) => return debug!("nobody knows who holds sessions: {error}"),
+        };
         if held.is_empty() {
             return;
         }
@@ -214,6 +218,17 @@ impl Daemons {
                 self.admit(pid, key);
             }
         }
+    }
+
+    /// Sockets of these sessions; those that are over have none.
+    fn inodes(&self, sessions: &[&SessionKey]) -> io::Result<HashMap<u64, SessionKey>> {
+        let mut held = HashMap::with_capacity(sessions.len());
+        for session in sessions {
+            if let Some(inode) = self.inquiry.inode(session)? {
+                held.insert(inode, **session);
+            }
+        }
+        Ok(held)
     }
 
     /// A process that was found a moment ago to serve this session may listen already: nobody saw it

@@ -58,13 +58,6 @@ pub fn listens(socket: &TcpNetEntry) -> bool {
     socket.state == TcpState::Listen
 }
 
-/// The control connections that there are: those in TIME_WAIT are over.
-pub fn connections(control: &[u16]) -> impl Iterator<Item = SessionKey> + '_ {
-    sockets(control)
-        .filter(|socket| !listens(socket) && socket.state != TcpState::TimeWait)
-        .map(|socket| session_of(&socket))
-}
-
 /// The control connection that a socket is the server's end of.
 #[must_use]
 pub fn session_of(socket: &TcpNetEntry) -> SessionKey {

@@ -1,10 +1,14 @@
 //! Making room: tuples that expired untouched, sessions whose end was lost, data connections of
 //! daemons behind this host, whose end no socket tells, counts that are at zero.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{sync::Mutex, time::Duration};
 
 use ftpfw_common::{
-    abi::{event::Cause, keys::FlowKey, values::Mode},
+    abi::{
+        event::Cause,
+        keys::{FlowKey, TupleKey},
+        values::{Mode, Tuple},
+    },
     packet::protocol,
 };
 use tokio::{
@@ -13,14 +17,12 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-use super::{
-    Shared, event::Event, follow::Follower, holders, interfaces::Interfaces, journal::Journal,
-};
+use super::{Shared, event::Event, follow::Follower, interfaces::Interfaces, journal::Journal};
 use crate::kernel::{
     Maps, Wire, clock,
     idle::Finder,
     leftovers::Leftovers,
-    tuples::{self, Tuples},
+    tuples::{self, TupleMap, Tuples},
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -54,6 +56,9 @@ pub(super) async fn sweep(
         if tick % SESSIONS_EVERY == 0 {
             if let Err(error) = forget_ended(shared, &mut leftovers, interfaces).await {
                 error!("cannot collect sessions that have ended: {error:#}");
+            }
+            if let Err(error) = finish_unfinished(shared, &mut leftovers) {
+                error!("cannot collect data connections that are over: {error:#}");
             }
             if let Err(error) = leftovers.collect(maps) {
                 error!("cannot collect what clients without sessions left: {error:#}");
@@ -97,15 +102,8 @@ async fn forget_ended(
     let sessions = maps.sessions()?;
     let live = sessions.iter().map(|(_, session)| session.id).collect();
     super::lock(&shared.follower).retain_live(&live, before);
-    let ended = leftovers.ended(&sessions);
-    if ended.is_empty() {
-        return Ok(());
-    }
-    let control = maps.ports()?.control();
-    let sockets: HashSet<_> = holders::connections(&control).collect();
-    let mut interfaces = interfaces.lock().await;
-    for key in ended.iter().filter(|key| !sockets.contains(key)) {
-        interfaces.kernel.forget(key)?;
+    for key in leftovers.ended(&sessions)? {
+        interfaces.lock().await.kernel.forget(&key)?;
     }
     Ok(())
 }
@@ -128,11 +126,28 @@ fn finish_silent(maps: &Maps, follower: &Mutex<Follower>) -> anyhow::Result<()> 
         if flows.get(&Wire(flow), 0).is_ok_and(|it| it.0.until > now) {
             continue;
         }
-        if claimed.remove(&Wire(key)).is_ok() {
-            let connection = tuples::connection(&key);
-            let mode = Mode::from_u8(tuple.mode).unwrap_or(Mode::Passive);
-            super::lock(follower).finished(tuple.session, &connection, mode, now, None);
+        finish(&mut claimed, follower, &key, &tuple);
+    }
+    Ok(())
+}
+
+/// A claimed tuple of a daemon of this host lives as long as its socket, which tells its end; should that have
+/// been missed, it ends here.
+fn finish_unfinished(shared: &Shared, leftovers: &mut Leftovers) -> anyhow::Result<()> {
+    let mut claimed = shared.maps.claimed()?;
+    let all = tuples::entries(&claimed)?;
+    for key in leftovers.unfinished(&all)? {
+        if let Some((_, tuple)) = all.iter().find(|(other, _)| *other == key) {
+            finish(&mut claimed, &shared.follower, &key, tuple);
         }
     }
     Ok(())
+}
+
+fn finish(claimed: &mut TupleMap, follower: &Mutex<Follower>, key: &TupleKey, tuple: &Tuple) {
+    if claimed.remove(&Wire(*key)).is_ok() {
+        let connection = tuples::connection(key);
+        let mode = Mode::from_u8(tuple.mode).unwrap_or(Mode::Passive);
+        super::lock(follower).finished(tuple.session, &connection, mode, clock::now(), None);
+    }
 }

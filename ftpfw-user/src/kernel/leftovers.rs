@@ -3,13 +3,14 @@
 //! Counts of opaque sessions that have come down to zero: the programs leave them in their maps, as to remove
 //! one while the next session of the client begins would take that one's count along. Sessions that have
 //! ended, and whose end no tracepoint told: those of daemons behind this host, whose sockets are elsewhere.
+//! Claimed tuples without a connection: should the kernel ever fail to remove one.
 
 use std::{collections::HashSet, hash::Hash, io, mem};
 
 use ftpfw_common::{
     abi::{
-        keys::{EntitledKey, PairKey, SessionKey},
-        values::Session,
+        keys::{EntitledKey, PairKey, SessionKey, TupleKey},
+        values::{Session, Tuple},
     },
     control::State,
 };
@@ -17,7 +18,8 @@ use ftpfw_common::{
 use super::{
     Maps, Wire,
     maps::{EntitledMap, OpaqueMap},
-    tuples::is_missing,
+    sockets::Inquiry,
+    tuples::{self, is_missing},
 };
 
 /// Collects them.
@@ -29,6 +31,9 @@ pub struct Leftovers {
     idle: (HashSet<EntitledKey>, HashSet<PairKey>),
     /// Sessions that had ended.
     ended: HashSet<(SessionKey, u64)>,
+    /// Tuples that were claimed, and when.
+    claimed: HashSet<(TupleKey, u64)>,
+    inquiry: Inquiry,
 }
 
 impl Leftovers {
@@ -36,13 +41,15 @@ impl Leftovers {
     ///
     /// # Errors
     ///
-    /// When one cannot be opened.
+    /// When one cannot be opened, or netlink cannot.
     pub fn new(maps: &Maps) -> anyhow::Result<Self> {
         Ok(Self {
             entitled: maps.entitled()?,
             opaque: maps.opaque()?,
             idle: Default::default(),
             ended: HashSet::new(),
+            claimed: HashSet::new(),
+            inquiry: Inquiry::new()?,
         })
     }
 
@@ -66,16 +73,41 @@ impl Leftovers {
         Ok(())
     }
 
-    /// The sessions that have ended, and had when this was called last. A connection that one side has closed
-    /// is among them too.
-    pub fn ended(&mut self, sessions: &[(SessionKey, Session)]) -> Vec<SessionKey> {
+    /// The sessions that have ended, and had when this was called last, and have no connection here.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell which connections there are; so with [`Self::unfinished`].
+    pub fn ended(&mut self, sessions: &[(SessionKey, Session)]) -> io::Result<Vec<SessionKey>> {
         let look = sessions.iter().map(|(key, session)| {
             let going_on = !session.shared.state().has(State::ENDED);
             Ok(((*key, session.id), u64::from(going_on)))
         });
-        let stale = stale(&mut self.ended, look);
-        let stale = stale.unwrap_or_default().into_iter();
-        stale.map(|(key, _)| key).collect()
+        let mut ended = Vec::new();
+        for (key, _) in stale(&mut self.ended, look)? {
+            if !self.inquiry.exists(&key)? {
+                ended.push(key);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The claimed tuples of this host's daemons that were there when this was called last, and have no
+    /// connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ended`].
+    pub fn unfinished(&mut self, claimed: &[(TupleKey, Tuple)]) -> io::Result<Vec<TupleKey>> {
+        let own = claimed.iter().filter(|(_, tuple)| tuple.forwarded == 0);
+        let look = own.map(|(key, tuple)| Ok(((*key, tuple.until), 0)));
+        let mut unfinished = Vec::new();
+        for (key, _) in stale(&mut self.claimed, look)? {
+            if !self.inquiry.exists(&tuples::connection(&key))? {
+                unfinished.push(key);
+            }
+        }
+        Ok(unfinished)
     }
 }
 

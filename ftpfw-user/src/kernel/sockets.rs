@@ -1,6 +1,7 @@
-//! What has gone over the TCP connections of this host so far, as ss(8) asks for it: netlink's sock_diag(7).
+//! The TCP connections of this host as ss(8) asks for them, by netlink's sock_diag(7): what has gone over them
+//! so far, and who has one.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt, io};
 
 use anyhow::Context as _;
 use ftpfw_common::abi::{event::Bytes, keys::SessionKey};
@@ -9,16 +10,18 @@ use netlink_packet_sock_diag::{
     SockDiagMessage,
     constants::{
         AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_FIN_WAIT2, TCP_LAST_ACK,
+        TCP_LISTEN, TCP_TIME_WAIT,
     },
     inet::{
         ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
         nlas::{Nla, TcpInfo},
     },
 };
+use nix::libc::MSG_DONTWAIT;
 use rtnetlink::{
     packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     proto::{ConnectionHandle, new_connection},
-    sys::{SocketAddr, protocols::NETLINK_SOCK_DIAG},
+    sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG},
 };
 
 /// Bytes of each connection. `server` is the end of this host, whoever dialled.
@@ -80,6 +83,105 @@ async fn ask(
     }
     Ok(())
 }
+
+/// Asks for single connections, which takes the kernel a look-up, where `/proc/net/tcp` takes it a walk through
+/// its whole table: milliseconds.
+pub struct Inquiry(Socket);
+
+impl fmt::Debug for Inquiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inquiry").finish_non_exhaustive()
+    }
+}
+
+impl Inquiry {
+    /// In this network namespace.
+    ///
+    /// # Errors
+    ///
+    /// When netlink cannot be opened.
+    pub fn new() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self(socket))
+    }
+
+    /// The inode of the socket that has this connection's end on this host. `None`: there is no such connection,
+    /// or no process has it, as it is not accepted yet.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no sock_diag (`CONFIG_INET_DIAG`), or does not answer.
+    pub fn inode(&self, connection: &SessionKey) -> io::Result<Option<u64>> {
+        let inode = self.find(connection)?;
+        Ok(inode.filter(|inode| *inode != 0))
+    }
+
+    /// Whether there is such a connection; in TIME_WAIT it is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::inode`].
+    pub fn exists(&self, connection: &SessionKey) -> io::Result<bool> {
+        Ok(self.find(connection)?.is_some())
+    }
+
+    fn find(&self, connection: &SessionKey) -> io::Result<Option<u64>> {
+        self.0.send(&question(connection), 0)?;
+        // The kernel has answered when send() returns.
+        let mut answer = Vec::with_capacity(ANSWER);
+        self.0.recv(&mut answer, MSG_DONTWAIT)?;
+        let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer);
+        match answer.map_err(io::Error::other)?.payload {
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(socket)) => {
+                let header = &socket.header;
+                // Without a connection the kernel finds who listens there.
+                let over = matches!(header.state, TCP_LISTEN | TCP_TIME_WAIT);
+                Ok((!over).then_some(header.inode.into()))
+            }
+            NetlinkPayload::Error(error) => match error.to_io() {
+                error if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                error => Err(error),
+            },
+            other => Err(io::Error::other(format!("{other:?}"))),
+        }
+    }
+}
+
+/// The message that asks for one connection.
+fn question(connection: &SessionKey) -> Vec<u8> {
+    let socket_id = SocketId {
+        source_port: connection.server_port,
+        destination_port: connection.client_port,
+        source_address: connection.server.into(),
+        destination_address: connection.client.into(),
+        interface_id: 0,
+        cookie: NO_COOKIE,
+    };
+    let question = SockDiagMessage::InetRequest(InetRequest {
+        family: if connection.client.is_v4() {
+            AF_INET
+        } else {
+            AF_INET6
+        },
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: StateFlags::all(),
+        socket_id,
+    });
+    let mut message = NetlinkMessage::from(question);
+    message.header.flags = NLM_F_REQUEST;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+/// `INET_DIAG_NOCOOKIE`: whichever socket it is.
+const NO_COOKIE: [u8; 8] = [0xff; 8];
+/// More than one socket's answer without extensions takes.
+const ANSWER: usize = 4096;
 
 fn told(socket: &InetResponse) -> Option<(SessionKey, Bytes)> {
     let info = socket.nlas.iter().find_map(|attribute| match attribute {

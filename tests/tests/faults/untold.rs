@@ -11,6 +11,7 @@ use ftpfw_common::abi::programs::{SOCKETS, SOCKETS_AGAIN};
 use ftpfw_tests::control;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
+use ftpfw_tests::report::Tuple;
 use ftpfw_tests::scene::{LOGIN, Scene};
 use ftpfw_tests::scripted::Talk;
 use ftpfw_tests::wait;
@@ -152,4 +153,38 @@ fn the_agent_forgets_what_has_ended() -> Result<()> {
     // There is room again.
     let mut talk = scene.logged_in()?;
     scene.negotiate(&mut talk)
+}
+
+/// Nobody tells the end of a data connection: the agent finds out, and tells it.
+#[test]
+fn the_agent_finishes_what_is_over() -> Result<()> {
+    let lab = Lab::new()?;
+    let scene = Scene::new(&lab)?;
+    let mut talk = scene.logged_in()?;
+    let (client, server) = scene.connect(&mut talk)?;
+    let claimed = |tuples: &[Tuple]| matches!(tuples, [tuple] if tuple.state == "claimed");
+    scene
+        .firewall
+        .wait_for_tuples("one claimed tuple", claimed)?;
+    for program in [SOCKETS, SOCKETS_AGAIN] {
+        take_away(&scene.firewall, program)?;
+    }
+    // As long as its connection is there, it stays, however often the agent looks: its own end is the mark.
+    let over = scene.logged_in()?;
+    reset(over)?;
+    wait::until("the agent to have looked twice", || {
+        Ok((sessions(&scene.firewall)?.len() == 1).then_some(()))
+    })?;
+    scene
+        .firewall
+        .wait_for_tuples("the claimed tuple still", claimed)?;
+
+    drop((client, server));
+    scene
+        .firewall
+        .wait_for_tuples("the tuple to be gone", <[_]>::is_empty)?;
+    let events = scene.firewall.events(&[])?;
+    let finished = events.iter().filter(|it| it.event == "finished").count();
+    ensure!(finished == 1, "{events:?}");
+    Ok(())
 }
