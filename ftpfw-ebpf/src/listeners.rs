@@ -119,15 +119,7 @@ pub fn claim(tuple: &TupleKey, connection: &TupleKey, now: u64) {
     if !remove(&key) {
         return;
     }
-    let claimed = Tuple {
-        session: listener.session,
-        armed_at: listener.opened_at,
-        until: now,
-        mode: Mode::Opaque as u8,
-        forwarded: 0,
-        admitted: 0,
-        reserved: 0,
-    };
+    let claimed = Tuple::new(listener.session, Mode::Opaque, listener.opened_at, now);
     // A full map costs the record of the transfer, not the transfer: its socket lets it through.
     let _ = CLAIMED.insert(connection, claimed, 0);
     events::claimed(connection, &claimed, now);

@@ -58,10 +58,12 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     };
     // Exactly: a listener opened in the same few ms may be older.
     session.born_at = clock::fine();
-    session.adopted = u32::from(birth.adopted);
-    session.daemon = listeners::daemon_of(key.server_port);
+    session
+        .shared
+        .set_daemon(listeners::daemon_of(key.server_port));
     session.shared.acknowledge(birth.client_next.0);
     if birth.adopted {
+        session.shared.set(State::ADOPTED);
         session.shared.adopt();
     }
     session
@@ -132,7 +134,7 @@ pub fn became_opaque(session: &Session, key: &SessionKey, now: u64, direction: D
         // SAFETY: an aligned u64 of a live map value that is changed by atomics only.
         unsafe { atomic::add(count, 1) };
     }
-    listeners::entitle(key, session.daemon, session.born_at);
+    listeners::entitle(key, session.shared.daemon(), session.born_at);
     let detail = Detail {
         direction: direction as u8,
         ..Detail::default()
@@ -143,7 +145,7 @@ pub fn became_opaque(session: &Session, key: &SessionKey, now: u64, direction: D
 /// The session is plain text again, after CCC.
 #[inline(always)]
 pub fn became_plain(session: &Session, key: &SessionKey, now: u64) {
-    forget_opaque(key, session.daemon);
+    forget_opaque(key, session.shared.daemon());
     let detail = Detail {
         direction: Direction::Server as u8,
         ..Detail::default()
@@ -243,7 +245,7 @@ pub fn remove(session: &Session, key: &SessionKey, now: u64) {
     }
     clients::count_down(&key.client, Counted::Sessions);
     if opaque {
-        forget_opaque(key, session.daemon);
+        forget_opaque(key, session.shared.daemon());
     }
     events::send(Kind::Closed, id, key, now, Detail::default());
 }

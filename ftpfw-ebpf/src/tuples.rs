@@ -64,13 +64,8 @@ pub fn arm(key: &TupleKey, owner: &Owner, now: u64) -> Result<(), Refusal> {
     }
     let lifetime = settings().map_or(0, |settings| settings.tuple_lifetime);
     let tuple = Tuple {
-        session: owner.session,
-        armed_at: now,
-        until: now + lifetime,
-        mode: owner.mode as u8,
         forwarded: u8::from(!owner.local),
-        admitted: 0,
-        reserved: 0,
+        ..Tuple::new(owner.session, owner.mode, now, now + lifetime)
     };
     if key.is_passive()
         && let Some(last) = LAST_ARMED.get_ptr_mut(u32::from(key.server_port))
@@ -119,7 +114,7 @@ pub fn claim(key: &TupleKey, connection: &TupleKey, now: u64) -> bool {
     if !remove(key) {
         return false;
     }
-    tuple.until = now;
+    tuple.claim(now);
     // A full map costs the record of the transfer, not the transfer: its socket lets it through.
     let _ = CLAIMED.insert(connection, tuple, 0);
     events::claimed(connection, &tuple, now);

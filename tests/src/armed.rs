@@ -36,15 +36,7 @@ pub fn for_others(
     let mut idle: Array<_, u64> = open(pins, maps::IDLE)?.try_into()?;
     let server = Address::v4(server.octets());
     let armed_at = now();
-    let tuple = Tuple {
-        session: 0,
-        armed_at,
-        until: armed_at + LIFETIME,
-        mode: Mode::Manual as u8,
-        forwarded: 0,
-        admitted: 0,
-        reserved: 0,
-    };
+    let tuple = Tuple::new(0, Mode::Manual, armed_at, armed_at + LIFETIME);
     for port in ports {
         // Nothing of the programs' happens on these ports yet: a plain sum is right.
         let before = entries.get(&u32::from(port), 0)?;

@@ -14,7 +14,7 @@ pub mod policy;
 pub mod values;
 
 /// Version of the layouts below; pinned next to the maps as the first field of [`policy::Settings`].
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A time in `FLOW_PORTS` is one of `CLOCK_MONOTONIC`, ns, shifted by so many bits: a unit is a little more
 /// than a second.

@@ -56,10 +56,11 @@ impl Mode {
 pub struct Tuple {
     /// The session that negotiated it; 0 for none (`ftpfw allow`).
     pub session: u64,
-    /// When it was armed, ns of `CLOCK_MONOTONIC`.
-    pub armed_at: u64,
-    /// `ARMED`: admits nothing from this moment on. `CLAIMED`: when it was claimed. Same clock.
+    /// `ARMED`: admits nothing from this moment on. `CLAIMED`: when it was claimed. ns of
+    /// `CLOCK_MONOTONIC`.
     pub until: u64,
+    /// How long before [`Self::until`] it was armed, ms.
+    pub armed_before: u32,
     /// [`Mode`] as a byte.
     pub mode: u8,
     /// 1: the daemon is behind this host, in a container: no socket of ours will tell that the
@@ -67,8 +68,50 @@ pub struct Tuple {
     pub forwarded: u8,
     /// `ARMED`: SYNs that it let through, about.
     pub admitted: u16,
-    /// Always 0.
-    pub reserved: u32,
+}
+
+impl Tuple {
+    /// One that was armed at `armed_at`, for a daemon of this host; times as in the fields.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(session: u64, mode: Mode, armed_at: u64, until: u64) -> Self {
+        Self {
+            session,
+            until,
+            armed_before: ms_between(armed_at, until),
+            mode: mode as u8,
+            forwarded: 0,
+            admitted: 0,
+        }
+    }
+
+    /// When it was armed, ns of `CLOCK_MONOTONIC`, to the millisecond.
+    #[inline(always)]
+    #[must_use]
+    pub const fn armed_at(&self) -> u64 {
+        self.until.saturating_sub(self.armed_before as u64 * MS)
+    }
+
+    /// The tuple is claimed, at `now`.
+    #[inline(always)]
+    pub const fn claim(&mut self, now: u64) {
+        self.armed_before = ms_between(self.armed_at(), now);
+        self.until = now;
+    }
+}
+
+/// ns.
+const MS: u64 = 1_000_000;
+
+/// ms between two moments, ns; at most 49 days.
+#[inline(always)]
+const fn ms_between(from: u64, until: u64) -> u32 {
+    let ms = until.saturating_sub(from) / MS;
+    if ms > u32::MAX as u64 {
+        u32::MAX
+    } else {
+        ms as u32
+    }
 }
 
 /// What the filter knows of one local port: policy and armed count in one word. One lookup answers
@@ -211,15 +254,41 @@ pub struct Session {
     pub id: u64,
     /// ns of `CLOCK_MONOTONIC`.
     pub born_at: u64,
-    /// 1 when it was met in the middle, else 0.
-    pub adopted: u32,
-    /// The daemon that it is entitled to the listeners of, while it is opaque: the number of a control
-    /// port.
-    pub daemon: u32,
     /// What both directions need.
     pub shared: Shared,
     /// The stream of commands.
     pub client: ClientSide,
     /// The stream of replies.
     pub server: ServerSide,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::keys::{SessionKey, TupleKey};
+
+    /// What an entry of a hash map costs: `struct htab_elem` (48 bytes), key and value in words, and the
+    /// head of its bucket (`kernel/bpf/hashtab.c`).
+    const fn entry(key: usize, value: usize) -> usize {
+        48 + key.next_multiple_of(8) + value.next_multiple_of(8) + 16
+    }
+
+    #[test]
+    fn entries_are_small() {
+        assert!(entry(size_of::<TupleKey>(), size_of::<Tuple>()) <= 128);
+        assert!(entry(size_of::<SessionKey>(), size_of::<Session>()) <= 512);
+    }
+
+    #[test]
+    fn a_tuple_remembers_when_it_was_armed() {
+        let mut tuple = Tuple::new(7, Mode::Passive, 5_000 * MS, 35_000 * MS);
+        assert_eq!((tuple.until, tuple.armed_at()), (35_000 * MS, 5_000 * MS));
+        tuple.claim(6_500 * MS + 1);
+        assert_eq!(
+            (tuple.until, tuple.armed_at()),
+            (6_500 * MS + 1, 5_000 * MS + 1)
+        );
+        let old = Tuple::new(0, Mode::Opaque, 0, u64::MAX);
+        assert_eq!(old.armed_before, u32::MAX);
+    }
 }

@@ -143,8 +143,9 @@ impl ClientSide {
             }
             if last.kind == Kind::EpsvAll {
                 shared
+                    .fifo
                     .epsv_all
-                    .store(shared.epsv_all.load().wrapping_sub(1));
+                    .store(shared.fifo.epsv_all.load().wrapping_sub(1));
             }
             shared.fifo.take_back(last);
         }
@@ -235,8 +236,9 @@ impl ClientSide {
         }
         if kind == Kind::EpsvAll {
             shared
+                .fifo
                 .epsv_all
-                .store(shared.epsv_all.load().wrapping_add(1));
+                .store(shared.fifo.epsv_all.load().wrapping_add(1));
         }
         match kind.negotiation() {
             Some(by) if kind.is_active() => self.active(kind, by, shared, client),
@@ -269,12 +271,13 @@ impl ClientSide {
             Ok(port) => {
                 let armed =
                     shared.state().has(State::LOGGED_IN) && !shared.state().has(State::ENDED);
-                self.push(shared, kind, port, armed);
-                if armed {
+                let event = if armed {
                     ClientEvent::Arm { port, by }
                 } else {
                     ClientEvent::None
-                }
+                };
+                self.push(shared, kind, port, armed);
+                event
             }
             Err(refusal) => {
                 self.push(shared, kind, 0, false);

@@ -3,7 +3,10 @@
 #[cfg(not(target_arch = "bpf"))]
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use super::{command::Kind, word::Word};
+use super::{
+    command::Kind,
+    word::{Half, Word},
+};
 use crate::stream::Sequence;
 
 /// Outstanding commands that are remembered. Whoever pipelines more loses the oldest: its reply
@@ -92,9 +95,11 @@ pub struct Fifo {
     /// See [`Outstanding::pack`].
     slots: [Word; CAPACITY as usize],
     /// Number of the next command.
-    head: Word,
+    head: Half,
     /// Number of the latest command of each [`Class`], plus 1; 0 for none.
-    latest: [Word; Class::COUNT],
+    latest: [Half; Class::COUNT],
+    /// Number of EPSV ALL seen.
+    pub(super) epsv_all: Half,
 }
 
 impl Fifo {
@@ -106,7 +111,7 @@ impl Fifo {
     /// Number of the next command.
     #[inline(always)]
     pub(super) fn head(&self) -> u32 {
-        self.head.load() as u32
+        self.head.load()
     }
 
     /// Adds a command. Producer only.
@@ -115,9 +120,9 @@ impl Fifo {
         let number = self.head();
         self.slot(number).store(entry.pack(number));
         if let Some(class) = Class::of(entry.kind) {
-            self.latest[class as usize].store(u64::from(number) + 1);
+            self.latest[class as usize].store(number.wrapping_add(1));
         }
-        self.head.store(u64::from(number.wrapping_add(1)));
+        self.head.store(number.wrapping_add(1));
     }
 
     /// The command with this number; `None` when it was overwritten.
@@ -158,7 +163,7 @@ impl Fifo {
             // One that came before it is forgotten too: its reply is then nobody's, at worst.
             self.latest[class as usize].store(0);
         }
-        self.head.store(u64::from(number));
+        self.head.store(number);
     }
 
     /// Whether a command of a class ever came.
@@ -174,7 +179,7 @@ impl Fifo {
     pub(super) fn latest(&self, class: Class, tail: u32) -> Option<u32> {
         let number = match self.latest[class as usize].load() {
             0 => return None,
-            next => (next as u32).wrapping_sub(1),
+            next => next.wrapping_sub(1),
         };
         if number.wrapping_sub(tail).cast_signed() >= 0 {
             Some(number)

@@ -3,7 +3,7 @@
 #[cfg(not(target_arch = "bpf"))]
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use super::{fifo::Fifo, word::Word};
+use super::{fifo::Fifo, word::Half};
 
 /// Bits of [`Shared::state`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ impl State {
     pub const OPAQUE: u32 = 1 << 2;
     /// The control connection ends: nothing is armed any more.
     pub const ENDED: u32 = 1 << 3;
+    /// It was met in the middle.
+    pub const ADOPTED: u32 = 1 << 4;
 
     /// Whether all bits of `mask` are set.
     #[inline(always)]
@@ -54,18 +56,18 @@ pub struct Shared {
     /// Commands without a reply. Written by the client's side.
     pub(super) fifo: Fifo,
     /// Bits of [`State`]. Written by the server's side.
-    state: Word,
+    state: Half,
     /// What the server has acknowledged of the client's stream. Written by the server's side.
-    acknowledged: Word,
-    /// Number of EPSV ALL seen. Written by the client's side.
-    pub(super) epsv_all: Word,
+    acknowledged: Half,
     /// Number of EPSV ALL refused. Written by the server's side.
-    pub(super) epsv_all_refused: Word,
+    pub(super) epsv_all_refused: Half,
     /// Port of the active tuple armed last; 0 for none. Written by the client's side at the command,
     /// by the server's side where the reply arms.
-    active_port: Word,
+    active_port: Half,
     /// Port of the passive tuple armed last; 0 for none. Written by the server's side.
-    passive_port: Word,
+    passive_port: Half,
+    /// See [`Self::daemon`]. Written before the session is seen.
+    daemon: Half,
 }
 
 impl Shared {
@@ -73,13 +75,13 @@ impl Shared {
     #[inline(always)]
     #[must_use]
     pub fn state(&self) -> State {
-        State(self.state.load() as u32)
+        State(self.state.load())
     }
 
     /// Sets bits of [`State`]. Server's side only, but for the end.
     #[inline(always)]
     pub fn set(&self, bits: u32) {
-        self.state.store(self.state.load() | u64::from(bits));
+        self.state.store(self.state.load() | bits);
     }
 
     /// The session was met in the middle, or bytes that may have held its login are lost: it is taken
@@ -92,20 +94,20 @@ impl Shared {
     /// Clears bits of [`State`]. Server's side only.
     #[inline(always)]
     pub fn clear(&self, bits: u32) {
-        self.state.store(self.state.load() & !u64::from(bits));
+        self.state.store(self.state.load() & !bits);
     }
 
     /// What the server has acknowledged of the client's stream: a TCP sequence number.
     #[inline(always)]
     #[must_use]
     pub fn acknowledged(&self) -> u32 {
-        self.acknowledged.load() as u32
+        self.acknowledged.load()
     }
 
     /// The server acknowledged the client's stream up to `sequence`.
     #[inline(always)]
     pub fn acknowledge(&self, sequence: u32) {
-        self.acknowledged.store(u64::from(sequence));
+        self.acknowledged.store(sequence);
     }
 
     /// Port on the client of the active tuple armed last; 0 for none.
@@ -118,7 +120,7 @@ impl Shared {
     /// Remembers the active tuple that was armed.
     #[inline(always)]
     pub fn set_active_port(&self, port: u16) {
-        self.active_port.store(u64::from(port));
+        self.active_port.store(u32::from(port));
     }
 
     /// Port on the server of the passive tuple armed last; 0 for none.
@@ -131,12 +133,26 @@ impl Shared {
     /// Remembers the passive tuple that was armed.
     #[inline(always)]
     pub fn set_passive_port(&self, port: u16) {
-        self.passive_port.store(u64::from(port));
+        self.passive_port.store(u32::from(port));
+    }
+
+    /// The daemon that the session is entitled to the listeners of, while it is opaque: the number of a
+    /// control port.
+    #[inline(always)]
+    #[must_use]
+    pub fn daemon(&self) -> u32 {
+        self.daemon.load()
+    }
+
+    /// At the session's birth.
+    #[inline(always)]
+    pub fn set_daemon(&self, daemon: u32) {
+        self.daemon.store(daemon);
     }
 
     /// Whether the client bound itself to EPSV (RFC 2428 §4), and the server did not refuse.
     #[inline(always)]
     pub(super) fn epsv_only(&self) -> bool {
-        self.epsv_all.load() != self.epsv_all_refused.load()
+        self.fifo.epsv_all.load() != self.epsv_all_refused.load()
     }
 }

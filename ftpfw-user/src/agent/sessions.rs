@@ -94,7 +94,8 @@ impl Session {
     #[must_use]
     pub fn taken_over(key: SessionKey, session: &abi::values::Session, logged_in: bool) -> Self {
         let state = session.shared.state();
-        let mut taken = Self::new(session.id, key, session.born_at, session.adopted != 0, true);
+        let adopted = session.shared.state().has(State::ADOPTED);
+        let mut taken = Self::new(session.id, key, session.born_at, adopted, true);
         taken.engine = Dialogue::new(logged_in || state.has(State::LOGGED_IN), true);
         taken.engine.set_opaque(state.has(State::OPAQUE));
         taken

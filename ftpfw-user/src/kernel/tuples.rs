@@ -113,13 +113,8 @@ impl Tuples {
         let now = clock::now();
         let until = now.saturating_add(lifetime);
         let tuple = Tuple {
-            session: owner.session,
-            armed_at: now,
-            until,
-            mode: owner.mode as u8,
             forwarded: u8::from(owner.forwarded),
-            admitted: 0,
-            reserved: 0,
+            ..Tuple::new(owner.session, owner.mode, now, until)
         };
         if key.is_passive() {
             // So that the programs withdraw it when the listener on that port closes.

@@ -68,7 +68,7 @@ fn tuple_row(key: &TupleKey, tuple: &Tuple, state: &str, now: u64) -> TupleRow {
         mode: mode_name(tuple).to_owned(),
         state: state.to_owned(),
         session: (tuple.session != 0).then_some(tuple.session),
-        age_ms: ms_between(tuple.armed_at, now),
+        age_ms: ms_between(tuple.armed_at(), now),
         expires_in_ms: None,
     }
 }
@@ -152,7 +152,7 @@ fn session_row(key: &SessionKey, session: &Session, now: u64) -> SessionRow {
         user: None,
         state: state.name().to_owned(),
         tls: state.has(State::OPAQUE),
-        adopted: session.adopted != 0,
+        adopted: state.has(State::ADOPTED),
         last_command: None,
         transfers: 0,
         bytes_in: 0,

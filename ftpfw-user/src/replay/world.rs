@@ -60,15 +60,8 @@ impl World {
 
     /// Arms a tuple, or gives one that is armed already a new deadline and session.
     pub fn arm(&mut self, key: TupleKey, session: u64, mode: Mode) {
-        let tuple = Tuple {
-            session,
-            armed_at: self.now,
-            until: self.now.saturating_add(Settings::DEFAULT.tuple_lifetime),
-            mode: mode as u8,
-            forwarded: 0,
-            admitted: 0,
-            reserved: 0,
-        };
+        let until = self.now.saturating_add(Settings::DEFAULT.tuple_lifetime);
+        let tuple = Tuple::new(session, mode, self.now, until);
         if self.armed.insert(key, tuple).is_none() {
             self.count(&key, PortEntry::ONE_ARMED);
         }

@@ -93,11 +93,11 @@ impl Engine {
         self.tuples.ports().get(port).armed()
     }
 
-    /// The state of a session; `None` where there is none.
+    /// The state of a session, as far as what was said makes it; `None` where there is none.
     pub fn state(&self, connection: &Connection) -> Option<State> {
         let bytes = self.sessions.get(&Wire(connection.key()), 0).ok()?;
         let session = Session::read_from_bytes(&bytes).ok()?;
-        Some(session.shared.state())
+        Some(State(session.shared.state().0 & !State::ADOPTED))
     }
 
     pub fn counters(&self) -> Result<Counters> {
