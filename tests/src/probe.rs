@@ -253,6 +253,8 @@ impl Scanner {
 mod tests {
     use std::net::TcpListener;
 
+    use rustix::net::{Shutdown, shutdown};
+
     use super::*;
     use crate::lab::Lab;
 
@@ -275,7 +277,9 @@ mod tests {
                 };
                 assert_eq!(answer, right, "port {port}, {family:?}");
             }
-            drop(listener);
+            // Not `drop` alone: a process that another test just starts holds the listener too,
+            // until it runs its program.
+            shutdown(&listener, Shutdown::Both)?;
             assert_eq!(probe(&lab.client, address, 40_000)?, Answer::Refused);
         }
         Ok(())
