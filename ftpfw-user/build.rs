@@ -1,4 +1,4 @@
-//! Puts the eBPF object into `OUT_DIR`, so that `cargo build` alone makes a complete `ftpfw`.
+//! Puts the eBPF objects into `OUT_DIR`, so that `cargo build` alone makes a complete `ftpfw`.
 
 #[path = "build/object.rs"]
 mod object;
@@ -11,8 +11,10 @@ use std::{
     process::ExitCode,
 };
 
+use object::{Built, Kernels};
+
 fn main() -> ExitCode {
-    match embed_object() {
+    match embed_objects() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Cargo shows what a failed build script wrote to standard error, as it is.
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn embed_object() -> Result<(), String> {
+fn embed_objects() -> Result<(), String> {
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     let workspace = here
@@ -34,13 +36,18 @@ fn embed_object() -> Result<(), String> {
 
     let arch = variable("CARGO_CFG_TARGET_ARCH")?;
     let big_endian = variable("CARGO_CFG_TARGET_ENDIAN")? == "big";
-    let built = object::build(
-        &toolchain,
-        workspace,
-        &object::target_dir(&out),
-        &arch,
-        big_endian,
-    )?;
+    let target_dir = object::target_dir(&out);
+    for kernels in Kernels::ALL {
+        let built = object::build(
+            &toolchain,
+            workspace,
+            &target_dir,
+            &arch,
+            big_endian,
+            kernels,
+        )?;
+        embed(&built, &out.join(kernels.file()))?;
+    }
     // Said only now: a script that fails runs again anyway, and its error is easier to find alone.
     let inputs = [
         "ftpfw-ebpf",
@@ -57,12 +64,14 @@ fn embed_object() -> Result<(), String> {
     rerun_if_changed(&toolchain.compiler.bin.join("rustc"));
     rerun_if_changed(&toolchain.linker.path);
     println!("cargo::rerun-if-env-changed={}", toolchain::OVERRIDE);
+    Ok(())
+}
 
+fn embed(built: &Built, embedded: &Path) -> Result<(), String> {
     for line in built.warnings.lines() {
         println!("cargo::warning={line}");
     }
-    let embedded = out.join("ftpfw-ebpf");
-    fs::copy(&built.object, &embedded)
+    fs::copy(&built.object, embedded)
         .map(|_| ())
         .map_err(|error| {
             format!(

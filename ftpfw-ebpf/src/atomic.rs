@@ -1,5 +1,5 @@
 //! The atomic operations that `core::sync::atomic` lacks for this target: it offers `fetch_add` only
-//! where there is compare-and-exchange; BPF's own instruction needs none.
+//! where there is compare-and-exchange; BPF's own instruction needs none. Early kernels know [`add`] alone.
 
 use core::intrinsics::{AtomicOrdering, atomic_and, atomic_xadd};
 

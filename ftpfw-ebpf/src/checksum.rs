@@ -2,15 +2,18 @@
 //!
 //! A follower that reads what TCP then discards can be told a lie (ATTACKS 20).
 
-use core::{ffi::c_void, ptr};
+use core::ptr;
 
 use aya_ebpf::{
     bindings::__sk_buff,
-    helpers::generated::{bpf_csum_diff, bpf_csum_level, bpf_loop, bpf_skb_load_bytes},
+    helpers::generated::{bpf_csum_diff, bpf_csum_level, bpf_skb_load_bytes},
 };
 use ftpfw_common::{abi::event::PAYLOAD_CHUNK, packet::protocol};
 
-use crate::maps::{Record, settings};
+use crate::{
+    maps::{Record, settings},
+    repeat::{GO_ON, STOP, repeat},
+};
 
 /// `BPF_CSUM_LEVEL_QUERY`: no error where the NIC, or the sender on this host, vouches for the sum.
 const QUERY: u64 = 0;
@@ -62,14 +65,15 @@ pub fn is_right(skb: *mut __sk_buff, record: *mut Record) -> bool {
             sum: pseudo,
         };
         let chunks = length.div_ceil(PAYLOAD_CHUNK as u32);
-        bpf_loop(chunks, add_chunk as *mut c_void, (&raw mut sum).cast(), 0);
+        repeat(chunks, add_chunk, &raw mut sum);
         fold(sum.sum) == 0xffff
     }
 }
 
 /// Adds the next chunk of the segment.
+#[inline(never)]
 unsafe extern "C" fn add_chunk(index: u32, sum: *mut Sum) -> i64 {
-    // SAFETY: bpf_loop passes on the pointer to the caller's `Sum`.
+    // SAFETY: the loop passes on the pointer to the caller's `Sum`.
     let sum = unsafe { &mut *sum };
     let done = index * PAYLOAD_CHUNK as u32;
     let rest = sum.length.wrapping_sub(done) as usize;
@@ -81,17 +85,17 @@ unsafe extern "C" fn add_chunk(index: u32, sum: *mut Sum) -> i64 {
         let payload = &raw mut (*sum.record).payload;
         let words = (length + 3) & !3 & (2 * PAYLOAD_CHUNK - 1);
         if !(4..=PAYLOAD_CHUNK).contains(&words) {
-            return 1;
+            return STOP;
         }
         *payload.cast::<u8>().add(words - 4).cast::<u32>() = 0;
         let to = payload.cast();
         if bpf_skb_load_bytes(sum.skb.cast(), sum.offset + done, to, length as u32) != 0 {
-            return 1;
+            return STOP;
         }
         let to = payload.cast();
         sum.sum = bpf_csum_diff(ptr::null_mut(), 0, to, words as u32, sum.sum) as u32;
     }
-    0
+    GO_ON
 }
 
 /// 32 bits of ones' complement sum to 16 (RFC 1071), in memory order.

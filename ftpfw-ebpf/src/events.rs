@@ -18,6 +18,9 @@ use crate::{
     maps::{EVENTS, Record, WOKEN, settings},
 };
 
+/// Those of a session's number.
+pub const SESSION_BITS: u64 = (1 << 48) - 1;
+
 const HEADER: usize = size_of::<EventHeader>();
 
 /// What a record says beyond its kind; see [`Kind`] for the meaning.
@@ -133,7 +136,7 @@ unsafe fn fill(
     // SAFETY: the caller's.
     unsafe {
         (*event).at = now;
-        (*event).session = kind_session & ((1 << 48) - 1);
+        (*event).session = kind_session & SESSION_BITS;
         (*event).key = *key;
         (*event).kind = (kind_session >> 48) as u16;
         (*event).length = 0;

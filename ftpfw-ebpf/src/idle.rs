@@ -1,9 +1,11 @@
 //! Where nothing can be let in. The rules are in `ftpfw_common::abi::idle`; this is the part of those who
 //! make a place busy.
+//!
+//! An early kernel cannot take bits away: there no place is ever found idle, and each SYN is looked up.
 
 use ftpfw_common::abi::idle::Place;
 
-use crate::{atomic, maps::IDLE};
+use crate::{atomic, kernel::EARLY, maps::IDLE};
 
 /// Whether the agent has found a place idle, and nobody made it busy since.
 #[inline(always)]
@@ -19,13 +21,13 @@ pub fn may_become_idle(place: Place) -> bool {
 
 #[inline(always)]
 fn has(place: Place, bits: u64) -> bool {
-    IDLE.get(place.word).is_some_and(|word| word & bits != 0)
+    !EARLY && IDLE.get(place.word).is_some_and(|word| word & bits != 0)
 }
 
 /// A place is busy. To be called when that is written down, and before anybody knows of it.
 #[inline(always)]
 pub fn busy(place: Place) {
-    if let Some(word) = IDLE.get_ptr_mut(place.word) {
+    if !EARLY && let Some(word) = IDLE.get_ptr_mut(place.word) {
         // SAFETY: an aligned u64 of an array map, which user space too changes by atomics only.
         unsafe { atomic::fetch_and(word, !place.both()) };
     }

@@ -1,7 +1,20 @@
-//! The kernel's own structures, whose layout user space takes from BTF.
+//! The kernel: which one these programs are for, and its own structures, whose layout user space takes from
+//! BTF.
 
 use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 use ftpfw_common::abi::kernel::KernelLayout;
+
+/// The programs are for kernels that lack what the others are made of:
+///
+/// * `bpf_loop` (5.17), and with it the engine: a loop that the verifier walks byte for byte is too long for
+///   it. The agent opens (`--opener agent`); what is left to do here goes chunk by chunk.
+/// * References to subprograms (`BPF_PSEUDO_FUNC`, 5.13), refused even in code that is never run: which is why
+///   it does not do to find out while running.
+/// * Atomic operations (5.12), but for an addition that returns nothing.
+/// * The coarse clock (5.11).
+///
+/// Whatever is asked by it is decided by the compiler: the other side is not in the object.
+pub const EARLY: bool = cfg!(feature = "early");
 
 /// Where this kernel keeps what is read; the agent fills it in before it loads the programs.
 #[unsafe(no_mangle)]

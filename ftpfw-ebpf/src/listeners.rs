@@ -20,6 +20,7 @@ use ftpfw_common::{
 
 use crate::{
     atomic, count, events, idle,
+    kernel::EARLY,
     maps::{CLAIMED, DAEMONS, ENTITLED, LISTENERS, PORTS, settings},
     tally,
 };
@@ -103,7 +104,10 @@ fn is_for(key: &ListenerKey, tuple: &TupleKey) -> bool {
         daemon: listener.daemon,
     };
     // SAFETY: as above.
-    listener.is_for(&tuple.client, unsafe { ENTITLED.get(entitled) })
+    let entitled = unsafe { ENTITLED.get(entitled) };
+    // `is_for` takes a count for what it is, never below zero.
+    let entitled = entitled.filter(|it| !EARLY || tally::is_some(it.sessions));
+    listener.is_for(&tuple.client, entitled)
 }
 
 /// A connection is established; if a listener let it in, that one lets in no other.
@@ -144,7 +148,7 @@ pub fn entitle(key: &SessionKey, daemon: u32, born_at: u64) {
     // SAFETY: a live map value; `sessions` is an aligned u64 that is changed by atomics only, `since` one
     // that is written whole, by whoever is the first.
     unsafe {
-        if ptr::read_volatile(&raw const (*entry).sessions) == 0 {
+        if !tally::is_some(ptr::read_volatile(&raw const (*entry).sessions)) {
             ptr::write_volatile(&raw mut (*entry).since, born_at);
         }
         atomic::add(&raw mut (*entry).sessions, 1);

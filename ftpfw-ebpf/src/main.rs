@@ -24,6 +24,7 @@ mod lookup;
 mod maps;
 mod outgoing;
 mod processes;
+mod repeat;
 mod replies;
 mod sessions;
 mod sockets;

@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
 use ftpfw_common::{
     Address,
     abi::{
@@ -20,7 +20,8 @@ use crate::{
     atomic,
     clients::{self, Counted},
     clock, count,
-    events::{self, Detail},
+    events::{self, Detail, SESSION_BITS},
+    kernel::EARLY,
     listeners,
     maps::{self, LAST_SESSION, NEW_SESSION, OPAQUE, PORTS, SESSIONS},
     tally, tuples,
@@ -53,7 +54,7 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     // The counter is an aligned u64 that is changed by atomics only.
     let session = unsafe {
         zero(scratch.cast());
-        (*scratch).id = atomic::fetch_add(last, 1) + 1;
+        (*scratch).id = next_number(last, birth.direction);
         &mut *scratch
     };
     // Exactly: a listener opened in the same few ms may be older.
@@ -104,6 +105,30 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
         became_opaque(unsafe { &*session }, key, now, Direction::Client);
     }
     Some(session)
+}
+
+/// The number of a new session. `last` is not below any before.
+///
+/// An addition of an early kernel does not tell what it came to, and another CPU may read the same `last`
+/// before. So there the lower bits are those of the CPU (of 8192 at most) and the direction, which is not
+/// interrupted by its own kind; and who asks adds before it reads again, and never reads the same twice.
+/// There are numbers for 2^34 sessions then.
+///
+/// # Safety
+/// `last` is an aligned word of a live map value that is changed by atomics only.
+#[inline(always)]
+unsafe fn next_number(last: *mut u64, direction: Direction) -> u64 {
+    const STEP: u64 = 1 << 14;
+    // SAFETY: the caller's; the helper has no argument and no effect.
+    unsafe {
+        if !EARLY {
+            return atomic::fetch_add(last, 1) + 1;
+        }
+        let before = ptr::read_volatile(last);
+        atomic::add(last, STEP);
+        let who = u64::from(bpf_get_smp_processor_id()) << 1 | direction as u64;
+        ((before + STEP) & !(STEP - 1) | who & (STEP - 1)) & SESSION_BITS
+    }
 }
 
 const WORDS: usize = size_of::<Session>() / size_of::<u64>();
@@ -286,5 +311,5 @@ pub fn has_opaque(client: &Address, server: &Address) -> bool {
         server: *server,
     };
     // SAFETY: one word is read.
-    unsafe { OPAQUE.get(pair) }.is_some_and(|count| *count > 0)
+    unsafe { OPAQUE.get(pair) }.is_some_and(|count| tally::is_some(*count))
 }

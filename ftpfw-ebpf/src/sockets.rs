@@ -16,7 +16,7 @@ use ftpfw_common::{
 use crate::{
     atomic, clock,
     events::{self, Detail},
-    kernel::{KERNEL_LAYOUT, field},
+    kernel::{EARLY, KERNEL_LAYOUT, field},
     listeners,
     lookup::{
         TCP_CLOSE, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN,
@@ -213,13 +213,18 @@ fn listener_opened(change: &Change) {
         listeners::opened(&change.listener(), daemon, now);
         detail.detail = 1;
     }
-    let key = SessionKey {
+    events::send(Kind::Listening, 0, &listening_key(change), now, detail);
+}
+
+/// The listening socket, as events name it.
+#[inline(always)]
+fn listening_key(change: &Change) -> SessionKey {
+    SessionKey {
         client: Address::UNSPECIFIED,
         server: change.local,
         client_port: 0,
         server_port: change.local_port,
-    };
-    events::send(Kind::Listening, 0, &key, now, detail);
+    }
 }
 
 #[inline(always)]
@@ -236,12 +241,19 @@ fn listeners_of(number: u16) -> u32 {
         .map_or(0, |entry| entry.listeners())
 }
 
-/// Whoever listened there, the next one may be the daemon.
+/// Whoever listened there, the next one may be the daemon. An early kernel cannot take a bit away from a
+/// word that others change: the agent, which alone opens there, does it.
 #[inline(always)]
-fn forget_foreign(number: u16) {
-    if policy(number) & port::FOREIGN != 0
-        && let Some(entry) = PORTS.get_ptr_mut(u32::from(number))
-    {
+fn forget_foreign(change: &Change) {
+    let number = change.local_port;
+    if policy(number) & port::FOREIGN == 0 {
+        return;
+    }
+    if EARLY {
+        let key = listening_key(change);
+        let nobody_left = Detail::default();
+        events::send(Kind::ListenerClosed, 0, &key, clock::fine(), nobody_left);
+    } else if let Some(entry) = PORTS.get_ptr_mut(u32::from(number)) {
         // SAFETY: an aligned word of an array map that is changed by atomics only.
         unsafe { atomic::and(entry.cast(), !PortEntry::new(0, port::FOREIGN).0) };
     }
@@ -250,7 +262,7 @@ fn forget_foreign(number: u16) {
 /// The listener behind an armed port is gone: so is its tuple.
 #[inline(always)]
 fn listener_closed(change: &Change) {
-    forget_foreign(change.local_port);
+    forget_foreign(change);
     if listeners_of(change.local_port) > 0 {
         listeners::remove(&change.listener());
     }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
 
-use crate::atomic;
+use crate::{atomic, kernel::EARLY};
 
 /// The entry of a key, made from `zero` where there is none. `None`: the map is full.
 #[inline(always)]
@@ -19,7 +19,16 @@ pub fn entry<K, V>(map: &HashMap<K, V>, key: &K, zero: &V) -> Option<*mut V> {
     map.get_ptr_mut(key)
 }
 
+/// Whether a count, as it was read, is above zero. On an early kernel it may be below: see [`take`].
+#[inline(always)]
+pub const fn is_some(count: u64) -> bool {
+    if EARLY { count as i64 > 0 } else { count > 0 }
+}
+
 /// One less, but never below zero.
+///
+/// On an early kernel nothing tells what the count was, and it does go below where a full map kept a session
+/// from being counted. That is as good as zero for [`is_some`], and for the agent, which collects the entry.
 ///
 /// # Safety
 /// `count` is an aligned word of a live map value that is changed by atomics only.
@@ -27,7 +36,9 @@ pub fn entry<K, V>(map: &HashMap<K, V>, key: &K, zero: &V) -> Option<*mut V> {
 pub unsafe fn take(count: *mut u64) {
     // SAFETY: the caller's.
     unsafe {
-        if atomic::fetch_add(count, 1u64.wrapping_neg()) == 0 {
+        if EARLY {
+            atomic::add(count, 1u64.wrapping_neg());
+        } else if atomic::fetch_add(count, 1u64.wrapping_neg()) == 0 {
             atomic::add(count, 1);
         }
     }

@@ -4,12 +4,7 @@
 //! verified once. State lives in the session's map value, bytes in the record that goes to the
 //! agent anyway.
 
-use core::ffi::c_void;
-
-use aya_ebpf::{
-    bindings::__sk_buff,
-    helpers::generated::{bpf_loop, bpf_skb_load_bytes},
-};
+use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use ftpfw_common::{
     abi::{
         event::{Direction, Kind, PAYLOAD_CHUNK},
@@ -20,7 +15,9 @@ use ftpfw_common::{
 
 use crate::{
     clock, conclude, events,
+    kernel::EARLY,
     maps::{Record, settings},
+    repeat::{GO_ON, STOP, repeat},
     sessions,
 };
 
@@ -53,16 +50,8 @@ pub fn client(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, f
     let Some(mut walk) = begin(skb, session, record, fresh, Direction::Client) else {
         return;
     };
-    // SAFETY: the callback has the signature that bpf_loop wants and touches only what `walk` points
-    // to, all of which outlives the loop.
-    unsafe {
-        bpf_loop(
-            walk.length,
-            client_byte as *mut c_void,
-            (&raw mut walk).cast(),
-            0,
-        )
-    };
+    // SAFETY: the callback touches only what `walk` points to, all of which outlives the loop.
+    unsafe { repeat(walk.length, client_byte, &raw mut walk) };
 }
 
 /// The same for a segment of the server's.
@@ -72,14 +61,7 @@ pub fn server(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, f
         return;
     };
     // SAFETY: as above.
-    unsafe {
-        bpf_loop(
-            walk.length,
-            server_byte as *mut c_void,
-            (&raw mut walk).cast(),
-            0,
-        )
-    };
+    unsafe { repeat(walk.length, server_byte, &raw mut walk) };
 }
 
 /// The walk, unless nothing is left to do: where the agent opens, it gets the bytes, and that is all.
@@ -91,7 +73,7 @@ fn begin(
     fresh: &Fresh,
     direction: Direction,
 ) -> Option<Walk> {
-    let inline = settings()?.inline_opener != 0;
+    let inline = !EARLY && settings()?.inline_opener != 0;
     // SAFETY: the record is this CPU's and this direction's; the session is a live map value.
     let tcp = unsafe {
         let header = &mut (*record).header;
@@ -118,14 +100,7 @@ fn begin(
     }
     let chunks = walk.length.div_ceil(PAYLOAD_CHUNK as u32);
     // SAFETY: as in `client`.
-    unsafe {
-        bpf_loop(
-            chunks,
-            forward_chunk as *mut c_void,
-            (&raw mut walk).cast(),
-            0,
-        )
-    };
+    unsafe { repeat(chunks, forward_chunk, &raw mut walk) };
     None
 }
 
@@ -161,9 +136,6 @@ pub fn repeated(
     }
 }
 
-const GO_ON: i64 = 0;
-const STOP: i64 = 1;
-
 /// Loads the chunk that begins `index` bytes into the segment, and sends it to the agent.
 #[inline(always)]
 unsafe fn load_chunk(walk: &Walk, index: u32) -> bool {
@@ -197,8 +169,9 @@ unsafe fn byte(walk: &Walk, index: u32) -> Option<u8> {
 }
 
 /// One chunk to the agent, nothing else.
+#[inline(never)]
 unsafe extern "C" fn forward_chunk(index: u32, walk: *mut Walk) -> i64 {
-    // SAFETY: bpf_loop passes on the pointer to the walk on the program's stack.
+    // SAFETY: the loop passes on the pointer to the walk on the program's stack.
     let loaded = unsafe { load_chunk(&*walk, index * PAYLOAD_CHUNK as u32) };
     if loaded { GO_ON } else { STOP }
 }

@@ -18,7 +18,45 @@ pub struct Built {
     pub warnings: String,
 }
 
-/// Where the object is compiled: one directory for every profile, since the object does not depend
+/// Which kernels an object is for: `ftpfw-ebpf/src/kernel.rs` says what early ones lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// Those that have all.
+    Full,
+    /// Those before 5.17.
+    Early,
+}
+
+impl Kernels {
+    /// Both objects are embedded.
+    pub const ALL: [Self; 2] = [Self::Full, Self::Early];
+
+    /// The file in `OUT_DIR`.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Full => "ftpfw-ebpf",
+            Self::Early => "ftpfw-ebpf-early",
+        }
+    }
+
+    /// What cargo is told.
+    pub const fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Full => &[],
+            Self::Early => &["--features", "early"],
+        }
+    }
+
+    /// A directory of its own for each: builds that meet must not take each other's object.
+    pub fn target_dir(self, all: &Path) -> PathBuf {
+        match self {
+            Self::Full => all.to_owned(),
+            Self::Early => all.join("early"),
+        }
+    }
+}
+
+/// Where the objects are compiled: one directory for every profile, since they do not depend
 /// on how the host programs are built. Cargo locks it, so that builds that meet there wait.
 pub fn target_dir(any_inner: &Path) -> PathBuf {
     // Cargo marks the root of its build directory with this file.
@@ -29,7 +67,7 @@ pub fn target_dir(any_inner: &Path) -> PathBuf {
         .join("ebpf")
 }
 
-/// Builds the object for a kernel of `arch` (Rust's name of it). `big_endian` is the kernel's too.
+/// Builds the object for kernels of `arch` (Rust's name of it). `big_endian` is the kernel's too.
 ///
 /// # Errors
 ///
@@ -40,16 +78,19 @@ pub fn build(
     target_dir: &Path,
     arch: &str,
     big_endian: bool,
+    kernels: Kernels,
 ) -> Result<Built, String> {
     let target = if big_endian {
         "bpfeb-unknown-none"
     } else {
         "bpfel-unknown-none"
     };
+    let target_dir = kernels.target_dir(target_dir);
     let mut cargo = cargo(toolchain, "build", arch, target);
     cargo
+        .args(kernels.features())
         .arg("--target-dir")
-        .arg(target_dir)
+        .arg(&target_dir)
         .current_dir(workspace);
     let output = cargo
         .output()

@@ -22,7 +22,7 @@ use crate::{
     cli::RunArgs,
     config::{Config, find_all},
     kernel::{
-        Kernel, LoadOptions, PinDir,
+        Kernel, LoadOptions, PinDir, Programs,
         attach::{self, Attached, Rollback},
         detach,
         lock::PinLock,
@@ -61,8 +61,11 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<()> {
 ///
 /// When anything is missing or refused; nothing that this run made is left in the kernel then.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let config = Config::resolve(&args)?;
+    let mut config = Config::resolve(&args)?;
     let interfaces = find_all(&config.interfaces)?;
+    if let Some(other) = config.fit(Programs::for_this_kernel())? {
+        warn!("{other}");
+    }
     let mut stop = StopSignals::catch()?;
     let mut reloader = Reloader::catch(args, config.clone())?;
     let pins = PinDir::new(config.pin_dir.clone());

@@ -1,4 +1,4 @@
-//! The eBPF object by itself: building it, linting it, looking into it.
+//! The eBPF objects by themselves: building them, linting them, looking into them.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ::object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::object;
+use crate::object::{self, Kernels};
 use crate::phases::Phases;
 use crate::toolchain::Toolchain;
 use crate::{setup, workspace};
@@ -22,9 +22,15 @@ const INSTRUCTION: u64 = 8;
 pub fn build_and_report() -> Result<()> {
     let toolchain = setup::toolchain()?;
     println!("building with {toolchain}");
-    let object = build(&toolchain)?;
+    for kernels in Kernels::ALL {
+        report(&build(&toolchain, kernels)?)?;
+    }
+    Ok(())
+}
+
+fn report(object: &Path) -> Result<()> {
     println!("{}", object.display());
-    let (subprograms, programs): (Vec<_>, Vec<_>) = functions(&object)?
+    let (subprograms, programs): (Vec<_>, Vec<_>) = functions(object)?
         .into_iter()
         .partition(|function| function.section == ".text");
     for Function {
@@ -61,13 +67,18 @@ pub fn lint(phases: &mut Phases) -> Result<()> {
         );
         return Ok(());
     }
-    let mut command = object::cargo(&toolchain, "clippy", ARCH, TARGET);
-    command
-        .arg("--target-dir")
-        .arg(object::target_dir(&workspace::target()))
-        .args(["--", "-D", "warnings"])
-        .current_dir(workspace::root());
-    phases.check("lint ftpfw-ebpf", &mut command)
+    let target_dir = object::target_dir(&workspace::target());
+    for kernels in Kernels::ALL {
+        let mut command = object::cargo(&toolchain, "clippy", ARCH, TARGET);
+        command
+            .args(kernels.features())
+            .arg("--target-dir")
+            .arg(kernels.target_dir(&target_dir))
+            .args(["--", "-D", "warnings"])
+            .current_dir(workspace::root());
+        phases.check(&format!("lint {}", kernels.file()), &mut command)?;
+    }
+    Ok(())
 }
 
 const TARGET: &str = if cfg!(target_endian = "big") {
@@ -76,10 +87,11 @@ const TARGET: &str = if cfg!(target_endian = "big") {
     "bpfel-unknown-none"
 };
 
-fn build(toolchain: &Toolchain) -> Result<PathBuf> {
+fn build(toolchain: &Toolchain, kernels: Kernels) -> Result<PathBuf> {
     let target_dir = object::target_dir(&workspace::target());
     let big_endian = cfg!(target_endian = "big");
-    let built = object::build(toolchain, workspace::root(), &target_dir, ARCH, big_endian)
+    let root = workspace::root();
+    let built = object::build(toolchain, root, &target_dir, ARCH, big_endian, kernels)
         .map_err(|error| anyhow!(error))?;
     eprint!("{}", built.warnings);
     Ok(built.object)

@@ -47,7 +47,8 @@ pub enum Kind {
     /// The control connection is over.
     Closed = 11,
     /// A listener on a protected port with armed tuples closed: key.server, key.server_port. The
-    /// kernel withdrew the tuple armed last; `number` others may remain.
+    /// kernel withdrew the tuple armed last; `number` others may remain. 0: a listener that was no FTP
+    /// daemon's closed, and the kernel could not take the bit [`super::policy::port::FOREIGN`] away.
     ListenerClosed = 12,
     /// An outgoing SYN from the FTP data port to a place that no session named was dropped:
     /// key.client, key.client_port.

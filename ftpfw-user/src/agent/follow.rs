@@ -430,7 +430,7 @@ impl Follower {
         let (server, port) = (header.key.server, header.key.server_port);
         debug!("the listener on {} closed", narrate::socket(server, port));
         if header.number == 0 {
-            return;
+            return self.foreign.closed(port);
         }
         let withdrawn = self.tuples.all().and_then(|all| {
             for (key, tuple) in all {

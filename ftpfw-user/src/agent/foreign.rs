@@ -1,7 +1,8 @@
 //! Ports that another process than the FTP daemon listens on: no reply may open them (ATTACKS 4).
 //!
 //! The programs refuse a port with the bit `FOREIGN`. It is set here, for listeners that were there
-//! before and for those that the tracepoint reports, and cleared in the kernel when they close.
+//! before and for those that the tracepoint reports, and cleared when they close: in the kernel, or here
+//! where the kernel cannot.
 
 use std::{
     collections::HashSet,
@@ -50,6 +51,15 @@ impl Foreign {
                 self.listening(socket.address.port(), pid);
             }
         }
+    }
+
+    /// A listener on `port` has closed, and the programs could not clear the bit. There may be others: on
+    /// another address, or since.
+    pub fn closed(&mut self, port: u16) {
+        self.ports.clear_foreign(port);
+        let mut only_this = vec![0; 1 << 16];
+        only_this[usize::from(port)] = self.ports.get(port).policy();
+        self.mark(&only_this);
     }
 
     /// Other ports are those of control connections.

@@ -41,7 +41,8 @@ use tokio::{
 
 use crate::{
     kernel::{
-        Kernel, Maps, PinDir, clock, clock::ms_between, leftovers::Leftovers, maps::CounterMap,
+        Kernel, Maps, PinDir, Programs, clock, clock::ms_between, leftovers::Leftovers,
+        maps::CounterMap,
     },
     query::model::AgentRow,
     service,
@@ -173,7 +174,12 @@ impl Agent {
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let leftovers = Leftovers::new(&shared.maps)?;
-        let swept = (shared.maps.tuples()?, shared.maps.idle_finder()?, leftovers);
+        // Early programs ask for no idle places, and do not tell when one is busy.
+        let idle = match interfaces.kernel.programs() {
+            Programs::Full => Some(shared.maps.idle_finder()?),
+            Programs::Early => None,
+        };
+        let swept = (shared.maps.tuples()?, idle, leftovers);
         let interfaces = AsyncMutex::new(interfaces);
         // All of it is one task: what is stuck in one branch keeps the watchdog waiting.
         tokio::select! {

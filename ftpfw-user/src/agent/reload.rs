@@ -106,9 +106,10 @@ impl Reloader {
         interfaces: &Mutex<Interfaces>,
     ) -> anyhow::Result<String> {
         let mut new = Config::resolve(&self.args)?;
+        let mut interfaces = interfaces.lock().await;
+        new.fit(interfaces.kernel.programs())?;
         let kept = new.keep_fixed(&self.running);
         let changes = self.running.differences(&new);
-        let mut interfaces = interfaces.lock().await;
         interfaces.add(&new.interfaces, &shared.journal).await?;
         if new.ports != self.running.ports {
             self.warn_of_listeners(&new);

@@ -34,7 +34,7 @@ const GRACE: u64 = 5_000_000_000;
 /// Sweeps for ever. Verdicts never depend on it: the programs check deadlines themselves.
 pub(super) async fn sweep(
     shared: &Shared,
-    (mut tuples, idle, mut leftovers): (Tuples, Finder, Leftovers),
+    (mut tuples, idle, mut leftovers): (Tuples, Option<Finder>, Leftovers),
     interfaces: &AsyncMutex<Interfaces>,
 ) {
     let Shared {
@@ -50,7 +50,7 @@ pub(super) async fn sweep(
         journal.log_limit().tick();
         collect_expired(&mut tuples, journal);
         mend_counts(&mut tuples);
-        if let Err(error) = idle.look() {
+        if let Some(Err(error)) = idle.as_ref().map(Finder::look) {
             error!("cannot read the map of armed tuples: {error:#}");
         }
         if tick % SESSIONS_EVERY == 0 {

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::{
     config::Config,
-    kernel::{Kernel, LoadOptions, PinDir, others, requirements, trial},
+    kernel::{Kernel, LoadOptions, PinDir, Programs, others, requirements, trial},
 };
 
 const ABOUT: &str = "kernel";
@@ -71,7 +71,6 @@ fn bpffs(config: &Config) -> Check {
 
 /// Maps of the sizes that are configured, and every program.
 fn programs(config: &Config) -> Vec<Check> {
-    requirements::lock_memory();
     let options = LoadOptions {
         pin_dir: None,
         settings: config.settings,
@@ -89,6 +88,7 @@ fn programs(config: &Config) -> Vec<Check> {
     };
     let maps = "ring buffer, tables and counters can be made";
     let mut checks = vec![Check::ok(ABOUT, "maps", maps)];
+    checks.push(opener(kernel.programs(), config));
     let (refused, number) = trial::refused(&mut kernel);
     if refused.is_empty() {
         let message = format!("the kernel accepts all {number}");
@@ -99,6 +99,20 @@ fn programs(config: &Config) -> Vec<Check> {
             .remedy("`ftpfw -vv check` shows the end of the verifier's log")
     }));
     checks
+}
+
+/// Who opens, and whether that is who was asked to.
+fn opener(programs: Programs, config: &Config) -> Check {
+    const CHECK: &str = "opener";
+    let asked = match config.settings.inline_opener {
+        0 => "the agent opens, as it was asked to",
+        _ => "the programs open",
+    };
+    match config.clone().fit(programs) {
+        Ok(None) => Check::ok(ABOUT, CHECK, asked),
+        Ok(Some(other)) => Check::warning(ABOUT, CHECK, other),
+        Err(error) => Check::problem(ABOUT, CHECK, format!("{error:#}")),
+    }
 }
 
 fn tcx() -> Check {

@@ -41,7 +41,8 @@ pub struct RunArgs {
     /// that works), or at TC ingress [default: auto].
     #[arg(long, value_enum)]
     pub mode: Option<ModeArg>,
-    /// Who arms tuples: the programs in the kernel, or this process alone [default: inline].
+    /// Who arms tuples: the programs in the kernel, or this process alone [default: inline; before Linux 5.17
+    /// agent].
     #[arg(long, value_enum)]
     pub opener: Option<OpenerArg>,
     /// How passive data connections of encrypted sessions are admitted [default: listener].
@@ -96,7 +97,7 @@ pub enum ModeArg {
 /// `--opener`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OpenerArg {
-    /// The programs in the kernel.
+    /// The programs in the kernel (Linux 5.17).
     Inline,
     /// This process.
     Agent,

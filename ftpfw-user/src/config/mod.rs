@@ -6,6 +6,7 @@ mod changes;
 pub mod file;
 mod interface;
 mod limits;
+mod opener;
 mod passive;
 mod ports;
 mod resolve;
@@ -31,6 +32,8 @@ pub struct Config {
     pub ports: PortPolicy,
     /// What goes into the map `SETTINGS`.
     pub settings: Settings,
+    /// `--opener inline` was asked for, and is not just the default.
+    pub inline_opener_asked: bool,
     /// How much others can make it hold.
     pub limits: Limits,
     /// Leave everything attached at the end.

@@ -45,12 +45,13 @@ impl Config {
         }
         let limits = Limits::from(args.limits.or(keys.limits.as_args()));
         let socket = args.socket.as_ref().or(keys.socket());
+        let opener = args.opener.or(keys.opener());
         let on = |flag: Option<bool>, key: Option<bool>| flag.or(key).unwrap_or(false);
         Ok(Self {
             interfaces: interfaces(args, keys)?,
             ports: ports(args, keys)?,
             settings: Settings {
-                inline_opener: u32::from(args.opener.or(keys.opener()) != Some(OpenerArg::Agent)),
+                inline_opener: u32::from(opener != Some(OpenerArg::Agent)),
                 dry_run: u32::from(on(args.dry_run, keys.dry_run)),
                 ftps: match ftps(args, keys) {
                     FtpsArg::Listener => ftps::LISTENER,
@@ -61,6 +62,7 @@ impl Config {
                 tuples_per_client: limits.tuples_per_client,
                 ..keys.timeouts.fill(Settings::DEFAULT)
             },
+            inline_opener_asked: opener == Some(OpenerArg::Inline),
             limits,
             keep_attached: on(args.keep_attached, keys.keep_attached),
             pin_dir,
@@ -129,6 +131,8 @@ fn passive(args: &RunArgs, keys: &Keys) -> anyhow::Result<Vec<PortRange>> {
 
 #[cfg(test)]
 mod tests {
+    use std::mem;
+
     use clap::Parser;
 
     use super::*;
@@ -362,6 +366,8 @@ mod tests {
         // These have no default that a flag could say.
         assert_eq!(flags.metrics.take(), "[::1]:9".parse().ok());
         assert_eq!(flags.transfer_log.take(), Some("/other".into()));
+        // That it was said matters where the kernel cannot.
+        assert!(mem::take(&mut flags.inline_opener_asked));
         // No flag says these.
         assert_eq!(flags.ports.open, file.ports.open);
         flags.ports.open.clear();

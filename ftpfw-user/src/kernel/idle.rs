@@ -43,6 +43,11 @@ impl Idle {
         self.words.at(place.word).fetch_and(!place.both(), SeqCst);
     }
 
+    /// No place is known to be idle. For programs that do not tell when one gets busy.
+    pub(super) fn forget_all(&self) {
+        (0..WORDS).for_each(|word| self.words.at(word).store(0, SeqCst));
+    }
+
     /// Asks for places, given by their bits *idle*.
     fn ask(&self, word: u32, places: u64) {
         self.words.at(word).fetch_or(asked(places), SeqCst);

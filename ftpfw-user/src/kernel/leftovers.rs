@@ -118,7 +118,8 @@ fn ignore_missing(removed: Result<(), aya::maps::MapError>) -> anyhow::Result<()
     }
 }
 
-/// The keys that are at zero and were so before; `before` becomes all others that are at zero.
+/// The keys that are at zero and were so before; `before` becomes all others that are at zero. Where the
+/// programs cannot stop there (`ftpfw-ebpf/src/tally.rs`), below zero is zero too.
 fn stale<K: Copy + Eq + Hash>(
     before: &mut HashSet<K>,
     counts: impl Iterator<Item = io::Result<(K, u64)>>,
@@ -126,9 +127,9 @@ fn stale<K: Copy + Eq + Hash>(
     let (idle, mut stale) = (mem::take(before), Vec::new());
     for entry in counts {
         match entry? {
-            (key, 0) if idle.contains(&key) => stale.push(key),
-            (key, 0) => drop(before.insert(key)),
-            _ => {}
+            (_, count) if count.cast_signed() > 0 => {}
+            (key, _) if idle.contains(&key) => stale.push(key),
+            (key, _) => drop(before.insert(key)),
         }
     }
     Ok(stale)
@@ -151,5 +152,8 @@ mod tests {
         assert_eq!(look(&[(3, 0)]), [3]);
         // It begins anew.
         assert!(look(&[(3, 0)]).is_empty());
+        // Below zero.
+        assert!(look(&[(4, u64::MAX)]).is_empty());
+        assert_eq!(look(&[(4, u64::MAX)]), [4]);
     }
 }

@@ -7,10 +7,9 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData},
     programs::{
-        Program, ProgramError, ProgramType, RawTracePoint, RawTracePointRunOptions,
-        SchedClassifier, TestRun as _, Xdp,
+        Program, ProgramError, RawTracePoint, RawTracePointRunOptions, SchedClassifier,
+        TestRun as _, Xdp,
     },
-    sys::{BpfHelper, is_helper_supported},
 };
 use ftpfw_common::abi::{
     self,
@@ -19,11 +18,8 @@ use ftpfw_common::abi::{
     policy::{Settings, port::FOREIGN},
 };
 
-use super::{Maps, PinDir, Wire, btf, detach, pins::AttachedMode};
+use super::{Maps, PinDir, Programs, Wire, btf, detach, pins::AttachedMode, requirements};
 use crate::config::PortPolicy;
-
-/// The programs, compiled by the build script.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ftpfw-ebpf"));
 
 /// How to load.
 #[derive(Clone, Debug)]
@@ -31,7 +27,7 @@ pub struct LoadOptions {
     /// Where maps are pinned, and adopted from when they are there already; `None`: not at all. The
     /// directory must exist.
     pub pin_dir: Option<PinDir>,
-    /// Goes into `SETTINGS`.
+    /// Goes into `SETTINGS`, as far as the programs can follow it ([`Programs::fit`]).
     pub settings: Settings,
     /// Goes into `PORTS`.
     pub ports: PortPolicy,
@@ -94,6 +90,7 @@ impl Default for LoadOptions {
 /// Dropping it removes what is not pinned.
 #[derive(Debug)]
 pub struct Kernel {
+    programs: Programs,
     object: Ebpf,
     maps: Maps,
     /// [`Settings::seed`] of the maps.
@@ -111,6 +108,12 @@ impl Kernel {
     /// When the pinned maps are of another [`abi::VERSION`], when the kernel refuses a map, or for
     /// want of privileges.
     pub fn load(options: &LoadOptions) -> anyhow::Result<Self> {
+        requirements::lock_memory();
+        let programs = Programs::for_this_kernel();
+        let options = &LoadOptions {
+            settings: programs.fit(options.settings),
+            ..options.clone()
+        };
         if let Some(pins) = &options.pin_dir {
             check_pinned(pins)?;
         }
@@ -120,14 +123,19 @@ impl Kernel {
         if let Some(pins) = adopted {
             tracing::info!("adopting the state pinned under {}", pins.path().display());
         }
-        let mut object = parse(options)?;
+        let mut object = parse(programs, options)?;
         let maps = Maps::take(&mut object)?;
         warn_of_sizes(&maps, options.sizes)?;
         if adopted.is_some() && differs(&maps, options)? {
             tracing::warn!("the agent before had another policy; from now on it is this one's");
         }
-        maps.ports()?.set_policy(&options.ports.table());
+        let ports = maps.ports()?;
+        ports.set_policy(&options.ports.table());
+        if programs == Programs::Early {
+            ports.idle().forget_all();
+        }
         let kernel = Self {
+            programs,
             object,
             maps,
             seed,
@@ -135,6 +143,12 @@ impl Kernel {
         };
         kernel.set_settings(options.settings)?;
         Ok(kernel)
+    }
+
+    /// Which programs the kernel took.
+    #[must_use]
+    pub const fn programs(&self) -> Programs {
+        self.programs
     }
 
     /// The maps.
@@ -151,7 +165,7 @@ impl Kernel {
     pub fn set_settings(&self, settings: Settings) -> anyhow::Result<()> {
         let settings = Settings {
             seed: self.seed,
-            ..settings
+            ..self.programs.fit(settings)
         };
         Ok(self.maps.settings()?.set(0, Wire(settings), 0)?)
     }
@@ -267,7 +281,7 @@ impl Kernel {
     }
 }
 
-fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
+fn parse(programs: Programs, options: &LoadOptions) -> anyhow::Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &options.log_level, false);
     let layout = Wire(btf::kernel_layout()?);
@@ -280,7 +294,8 @@ fn parse(options: &LoadOptions) -> anyhow::Result<Ebpf> {
             loader.map_pin_path(name, pins.map(name));
         }
     }
-    loader.load(OBJECT).context("cannot load the eBPF object")
+    let loaded = loader.load(programs.object());
+    loaded.context("cannot load the eBPF object")
 }
 
 /// Refuses pinned maps that another version of ftpfw wrote, or of which some are gone; removes those of
@@ -364,12 +379,6 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     }
 }
 
-/// Found by trying, and only once a program has been refused.
-fn lacks_bpf_loop() -> bool {
-    let found = is_helper_supported(ProgramType::SchedClassifier, BpfHelper::BPF_FUNC_loop);
-    matches!(found, Ok(false))
-}
-
 /// The verifier's log is thousands of lines; the verdict stands at its end.
 fn explain(name: &str, error: ProgramError) -> anyhow::Error {
     const LAST_LINES: usize = 12;
@@ -379,12 +388,6 @@ fn explain(name: &str, error: ProgramError) -> anyhow::Error {
             verifier_log,
         } => {
             let log = verifier_log.to_string();
-            if lacks_bpf_loop() {
-                return anyhow::anyhow!(
-                    "this kernel has no bpf_loop, by which ftpfw reads control connections \
-                     (refused: the program {name}): Linux 5.17 and later have it"
-                );
-            }
             let lines: Vec<_> = log.lines().collect();
             let tail = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
             anyhow::anyhow!("the kernel refused the program {name}: {io_error}\n  {tail}")

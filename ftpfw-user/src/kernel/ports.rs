@@ -86,6 +86,13 @@ impl Ports {
         });
     }
 
+    /// Nobody listens on `port` any more.
+    pub fn clear_foreign(&self, port: u16) {
+        self.update(port, |entry| {
+            Some(entry.with_policy(entry.policy() & !bits::FOREIGN))
+        });
+    }
+
     /// Counts one more passive tuple. To be called *before* the tuple is inserted: a count that is
     /// too high costs a lookup, one that is too low costs the client its SYN.
     pub fn count_up(&self, port: u16) {

@@ -38,7 +38,8 @@ pub fn prepare(pin_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kernels before 5.11 charge maps to `RLIMIT_MEMLOCK`; later ones do not care. Of this process only.
+/// Kernels before 5.11 charge maps and programs to `RLIMIT_MEMLOCK`; later ones do not care. Of this process
+/// only, and before it gives up its privileges.
 pub fn lock_memory() {
     let _not_allowed = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }

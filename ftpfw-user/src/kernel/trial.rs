@@ -1,5 +1,7 @@
 //! Would the programs work here? They are loaded and verified, attached to nothing and pinned nowhere.
 
+use std::time::Instant;
+
 use ftpfw_common::abi::programs;
 
 use super::{Kernel, pins::AttachedMode, tracepoint};
@@ -21,8 +23,15 @@ const PROGRAMS: [&str; 10] = [
 /// What the kernel refuses of the programs, a sentence each; and how many it was asked about.
 #[must_use]
 pub fn refused(kernel: &mut Kernel) -> (Vec<String>, usize) {
-    let mut results = vec![kernel.ingress(AttachedMode::Native).map(drop)];
-    results.extend(PROGRAMS.iter().map(|name| kernel.verify(name)));
+    let ingress = timed(programs::INGRESS, || {
+        kernel.ingress(AttachedMode::Native).map(drop)
+    });
+    let mut results = vec![ingress];
+    results.extend(
+        PROGRAMS
+            .iter()
+            .map(|name| timed(name, || kernel.verify(name))),
+    );
     let number = results.len();
     let refused = results.into_iter().filter_map(|result| {
         let error = format!("{:#}", result.err()?);
@@ -31,6 +40,14 @@ pub fn refused(kernel: &mut Kernel) -> (Vec<String>, usize) {
         Some(error.lines().next()?.to_owned())
     });
     (refused.collect(), number)
+}
+
+/// What the verifier takes is what a start takes.
+fn timed<T>(name: &str, load: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = load();
+    tracing::debug!("{name}: {} ms in the verifier", begin.elapsed().as_millis());
+    result
 }
 
 /// Raw tracepoints that the kernel lacks.
