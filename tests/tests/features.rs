@@ -11,6 +11,8 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::loaded_programs;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
+use ftpfw_tests::place::program as program_path;
+use ftpfw_user::kernel::Programs;
 
 /// Each must be attached for tuples to be claimed and passive FTPS to work.
 const TRACEPOINTS: [&str; 5] = ["execs", "exits", "forks", "sockets", "sockets_again"];
@@ -84,6 +86,19 @@ fn program(pin: &Path) -> Result<String> {
 }
 
 #[test]
+fn the_verifier_accepts_every_program() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut check = lab.server.netns.command(program_path()?);
+    let output = check.args(["-vv", "check"]).output().context("run ftpfw")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    let times = log.lines().filter(|line| line.contains("in the verifier"));
+    print!("{said}{}", times.collect::<Vec<_>>().join("\n"));
+    ensure!(output.status.success(), "{said}\n{log}");
+    Ok(())
+}
+
+#[test]
 fn in_every_mode_everything_is_attached() -> Result<()> {
     let lab = Lab::new()?;
     let mut rows = Vec::new();
@@ -112,9 +127,17 @@ fn in_every_mode_everything_is_attached() -> Result<()> {
         if mode == "native" {
             rows.push(("follower".to_owned(), links.tc("ingress")?.to_owned()));
             rows.push(("tracepoints".to_owned(), links.tracepoints.join(", ")));
+            rows.push(("opener".to_owned(), openers().to_owned()));
         }
     }
     write(&rows)
+}
+
+fn openers() -> &'static str {
+    match Programs::for_this_kernel() {
+        Programs::Full => "inline, or agent",
+        Programs::Early => "agent",
+    }
 }
 
 fn write(rows: &[(String, String)]) -> Result<()> {

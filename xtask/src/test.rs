@@ -31,6 +31,8 @@ const IN_EVERY_MODE: [&str; 13] = [
 ];
 /// Besides native, in which all tests run.
 const OTHER_MODES: [&str; 2] = ["generic", "tc"];
+/// Tests that also run with the programs for kernels without `bpf_loop`; `early` always does.
+const WITH_EARLY_PROGRAMS: [&str; 3] = ["one_port", "program_sizes", "transfers"];
 /// They wait for each other and for the kernel more than they compute.
 const THREADS_A_CPU: usize = 2;
 
@@ -82,27 +84,27 @@ pub fn tests(phases: &mut Phases, filters: &[String]) -> Result<()> {
         test.envs(programs(Profile::Release));
         phases.check(name, &mut test)?;
     }
-    let in_every_mode: Vec<_> = IN_EVERY_MODE
-        .into_iter()
-        .filter(|target| named.is_empty() || named.iter().any(|name| name == target))
-        .map(|name| format!("--test={name}"))
-        .collect();
-    if in_every_mode.is_empty() {
-        return Ok(());
-    }
-    for mode in OTHER_MODES {
+    let mut again = |name: &str, targets: &[&str], (variable, value): (&str, &str)| {
+        let targets: Vec<_> = targets
+            .iter()
+            .filter(|target| named.is_empty() || named.iter().any(|name| name == *target))
+            .map(|name| format!("--test={name}"))
+            .collect();
+        if targets.is_empty() {
+            return Ok(());
+        }
         let mut test = workspace::cargo(&["test", "--no-fail-fast"]);
-        test.args(HOST).args(&in_every_mode);
-        test.arg("--").args(&filters);
+        test.args(HOST).args(targets).arg("--").args(&filters);
         test.arg(format!("--test-threads={threads}"));
-        test.envs(programs(Profile::Release))
-            .env("FTPFW_MODE", mode);
-        phases.check(
-            &format!("those of a running firewall in mode {mode}"),
-            &mut test,
-        )?;
+        test.envs(programs(Profile::Release)).env(variable, value);
+        phases.check(name, &mut test)
+    };
+    for mode in OTHER_MODES {
+        let name = format!("those of a running firewall in mode {mode}");
+        again(&name, &IN_EVERY_MODE, ("FTPFW_MODE", mode))?;
     }
-    Ok(())
+    let early = ftpfw_tests::early::VARIABLE;
+    again("some with early programs", &WITH_EARLY_PROGRAMS, early)
 }
 
 fn is_target(name: &str) -> bool {

@@ -123,6 +123,7 @@ fn the_kernel_is_asked_by_doing() -> Result<()> {
         "bpffs",
         "privileges",
         "maps",
+        "opener",
         "programs",
         "tcx",
     ] {

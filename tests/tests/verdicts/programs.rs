@@ -1,5 +1,7 @@
 //! The three programs that run the filter, fed by BPF_PROG_TEST_RUN.
 
+use std::io::{self, Write as _};
+
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 use ftpfw_common::{
@@ -57,6 +59,8 @@ impl Program {
 pub struct Bench {
     pub program: Program,
     kernel: Kernel,
+    /// A test run shows it the whole frame.
+    sees_all: bool,
     counters: CounterMap,
     flows: FlowMap,
     tuples: Tuples,
@@ -81,9 +85,10 @@ impl Bench {
             settings,
             ..LoadOptions::default()
         };
-        let kernel = Kernel::load(&options)?;
+        let mut kernel = Kernel::load(&options)?;
         let mut bench = Self {
             program,
+            sees_all: sees_all(program, &mut kernel)?,
             counters: kernel.maps().counter_map()?,
             flows: kernel.maps().flows()?,
             tuples: kernel.maps().tuples()?,
@@ -157,12 +162,17 @@ impl Bench {
         Ok(())
     }
 
+    /// Whether it takes frames of several buffers, or is no XDP program.
+    pub const fn sees_all(&self) -> bool {
+        self.sees_all
+    }
+
     /// The program's action; `None` where the kernel has no such test run, see [`Self::refuses`]. The
     /// calling thread must be in the world's namespace: sockets are looked up there.
     pub fn run(&mut self, frame: &[u8]) -> Result<Option<u32>> {
         // A test run would show such a program the first buffer alone. Nothing else does: drivers do not
         // attach it where frames may have more, and the network stack joins them.
-        if self.program == Program::IngressLinear && frame.len() > ONE_BUFFER {
+        if !self.sees_all && frame.len() > ONE_BUFFER {
             return Ok(None);
         }
         self.runs += 1;
@@ -271,6 +281,22 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// Before Linux 5.18 the program for drivers is the linear one, too.
+fn sees_all(program: Program, kernel: &mut Kernel) -> Result<bool> {
+    Ok(match program {
+        Program::Ingress => {
+            let info = kernel.ingress(AttachedMode::Native)?.info()?;
+            let sees_all = info.name_as_str() == Some("ingress");
+            if !sees_all {
+                writeln!(io::stderr(), "SKIPPED: frames of several buffers in XDP")?;
+            }
+            sees_all
+        }
+        Program::IngressLinear => false,
+        Program::Guard => true,
+    })
 }
 
 /// Verdicts by the number of their reason.
