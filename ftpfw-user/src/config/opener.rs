@@ -25,7 +25,8 @@ impl Config {
         self.settings = programs.fit(self.settings);
         Ok(Some(
             "this kernel lacks bpf_loop (Linux 5.17 has it), so the agent opens and not the programs: \
-             a client may be faster, and connects a second later then",
+             a client that is faster connects a second later, and passive transfers after AUTH TLS \
+             are refused",
         ))
     }
 }

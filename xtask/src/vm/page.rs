@@ -23,7 +23,16 @@ const TAIL: &str = "
   native XDP; ftpfw then runs in generic mode and says so.
 * **tcx** (Linux 6.6): links that are pinned and replaced atomically. Before, the programs are filters of
   the clsact qdisc.
-* The programs need `bpf_loop` (Linux 5.17).
+* **Opener** `inline` needs `bpf_loop` (Linux 5.17): the kernel reads what is said on control connections, and
+  opens a port before the reply that names it leaves. Without `bpf_loop` ftpfw loads other programs, which
+  hand on what is said, and the agent opens. It says so when it starts. A client that is faster than the agent
+  finds the port closed, and its kernel tries again after a second. `--opener inline` is refused there.
+  Passive transfers of sessions that have turned to TLS by `AUTH` are refused, as always when the agent opens
+  ([limits.md](limits.md)).
+* Those programs also do without atomic operations but the addition (Linux 5.12), and without the coarse
+  clock (5.11). A SYN to a port where nothing is open costs a look into a larger table.
+* Before Linux 5.11 maps and programs are charged to the limit on locked memory: ftpfw lifts it for itself,
+  which needs CAP_SYS_RESOURCE, or `LimitMEMLOCK=infinity` of systemd.
 ";
 
 /// What the suite wrote: a name and a value a line.
