@@ -140,13 +140,21 @@ pub fn exits(ctx: RawTracePointContext) -> i32 {
 /// On no tracepoint: the agent has it run for a session that it found to be over.
 #[raw_tracepoint]
 pub fn forget(ctx: RawTracePointContext) -> i32 {
-    i32::from(sessions::forget(&SessionKey::from_words([
-        ctx.arg(0),
-        ctx.arg(1),
-        ctx.arg(2),
-        ctx.arg(3),
-        ctx.arg(4),
-    ])))
+    i32::from(sessions::forget(&named_session(&ctx)))
+}
+
+/// On no tracepoint: the agent, where it is the one that opens, has it run for a session that is TLS from now
+/// on, or no longer.
+#[raw_tracepoint]
+pub fn turned(ctx: RawTracePointContext) -> i32 {
+    let (id, opaque) = (ctx.arg(5), ctx.arg::<u64>(6) != 0);
+    i32::from(sessions::turned(&named_session(&ctx), id, opaque))
+}
+
+/// The session that the agent means.
+#[inline(always)]
+fn named_session(ctx: &RawTracePointContext) -> SessionKey {
+    SessionKey::from_words([ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4)])
 }
 
 /// TC programs follow; only what they have a reason to drop is counted.

@@ -290,6 +290,39 @@ pub fn forget(key: &SessionKey) -> bool {
     ended
 }
 
+/// The agent, which opens, found that the session of this number turned to TLS, or back to plain text. Whether
+/// it is there, and was not so before.
+#[inline(always)]
+pub fn turned(key: &SessionKey, id: u64, opaque: bool) -> bool {
+    let Some(session) = maps::session(key) else {
+        return false;
+    };
+    // SAFETY: a live map value; only what is atomic or never changes is read.
+    let session = unsafe { &*session };
+    if session.id != id || session.shared.state().has(State::OPAQUE) == opaque {
+        return false;
+    }
+    let now = clock::fine();
+    if !opaque {
+        session.shared.clear(State::OPAQUE);
+        became_plain(session, key, now);
+        return true;
+    }
+    session.shared.set(State::OPAQUE);
+    let daemon = session.shared.daemon();
+    became_opaque(session, key, now, Direction::Server);
+    // Its end may have come meanwhile, and found nothing to take back. If it did, this is one too few of what
+    // the client may do, not one too many.
+    let is_there = maps::session(key).is_some_and(|it| {
+        // SAFETY: as above.
+        unsafe { (*it).id == id }
+    });
+    if !is_there {
+        forget_opaque(key, daemon);
+    }
+    is_there
+}
+
 #[inline(always)]
 fn forget_opaque(key: &SessionKey, daemon: u32) {
     listeners::disentitle(key, daemon);

@@ -86,7 +86,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut kernel = load(&config, settings, &pins)?;
     let attached = attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
     let agent = Agent::new(
-        &kernel,
+        &mut kernel,
         &pins,
         settings,
         (config.limits.log_lines, transfers),

@@ -26,6 +26,7 @@ fn measure() -> Result<Vec<Row>> {
         programs::SOCKETS,
         programs::SOCKETS_AGAIN,
         programs::FORGET,
+        programs::TURNED,
         programs::FORKS,
         programs::EXECS,
         programs::EXITS,

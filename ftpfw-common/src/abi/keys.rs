@@ -95,7 +95,7 @@ pub struct SessionKey {
 }
 
 impl SessionKey {
-    /// The words that name a session to [`super::programs::FORGET`].
+    /// The words that name a session to [`super::programs::FORGET`] and [`super::programs::TURNED`].
     #[must_use]
     pub const fn words(&self) -> [u64; 5] {
         let ([a, b, c, d], [e, f, g, h]) = (self.client.words(), self.server.words());

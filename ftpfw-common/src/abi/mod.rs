@@ -92,4 +92,6 @@ pub mod programs {
     pub const EXITS: &str = "exits";
     /// Raw tracepoint of none: user space runs it with the words of a [`super::keys::SessionKey`].
     pub const FORGET: &str = "forget";
+    /// The same, for whoever opens in user space: with its number, and whether it is TLS from now on.
+    pub const TURNED: &str = "turned";
 }

@@ -237,7 +237,7 @@ impl Follower {
                         done => done,
                     });
                 }),
-                Err(error) => error!("session {id}: cannot change the map of tuples: {error}"),
+                Err(error) => error!("session {id}: cannot carry out {conclusion:?}: {error:#}"),
             }
         }
         self.transferred(id, header.at);

@@ -41,7 +41,7 @@ use tokio::{
 
 use crate::{
     kernel::{
-        Kernel, Maps, PinDir, Programs, clock, clock::ms_between, leftovers::Leftovers,
+        Kernel, Maps, PinDir, Programs, Turned, clock, clock::ms_between, leftovers::Leftovers,
         maps::CounterMap,
     },
     query::model::AgentRow,
@@ -118,7 +118,7 @@ impl Agent {
     ///
     /// When a map cannot be read, or the ring buffer not be watched.
     pub fn new(
-        kernel: &Kernel,
+        kernel: &mut Kernel,
         pins: &PinDir,
         settings: Settings,
         log: (u32, TransferLog),
@@ -130,6 +130,7 @@ impl Agent {
                 &settings,
                 &tuples.all()?,
                 kernel.maps().counter_map()?,
+                Turned::new(kernel)?,
             )),
             _ => None,
         };

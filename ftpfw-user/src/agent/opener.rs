@@ -18,6 +18,7 @@ use ftpfw_common::{
 
 use super::event::Happening;
 use crate::kernel::{
+    Turned,
     maps::CounterMap,
     tuples::{Arming, Owner, Tuples},
 };
@@ -33,6 +34,7 @@ struct Held {
 #[derive(Debug)]
 pub struct Opener {
     counters: CounterMap,
+    turned: Turned,
     lifetime: u64,
     tuples_per_client: u32,
     held: HashMap<u64, Held>,
@@ -42,7 +44,12 @@ impl Opener {
     /// An opener by these settings, which answers for the tuples that are `armed` already: an earlier
     /// agent armed them.
     #[must_use]
-    pub fn new(settings: &Settings, armed: &[(TupleKey, Tuple)], counters: CounterMap) -> Self {
+    pub fn new(
+        settings: &Settings,
+        armed: &[(TupleKey, Tuple)],
+        counters: CounterMap,
+        turned: Turned,
+    ) -> Self {
         let mut held: HashMap<u64, Held> = HashMap::new();
         for (key, tuple) in armed {
             let held = held.entry(tuple.session).or_default();
@@ -54,6 +61,7 @@ impl Opener {
         }
         Self {
             counters,
+            turned,
             lifetime: settings.tuple_lifetime,
             tuples_per_client: settings.tuples_per_client,
             held,
@@ -69,7 +77,7 @@ impl Opener {
     ///
     /// # Errors
     ///
-    /// Those of the maps.
+    /// Those of the maps and of the program.
     pub fn conclude(
         &mut self,
         tuples: &mut Tuples,
@@ -77,7 +85,7 @@ impl Opener {
         key: &SessionKey,
         forwarded: bool,
         conclusion: Conclusion,
-    ) -> Result<Vec<Happening>, MapError> {
+    ) -> anyhow::Result<Vec<Happening>> {
         let done = self.carry_out(tuples, id, key, forwarded, conclusion)?;
         for happening in &done {
             match happening {
@@ -100,17 +108,18 @@ impl Opener {
         key: &SessionKey,
         forwarded: bool,
         conclusion: Conclusion,
-    ) -> Result<Vec<Happening>, MapError> {
+    ) -> anyhow::Result<Vec<Happening>> {
         match conclusion {
             Conclusion::ArmPassive { port, by } => {
                 let owner = Owner {
                     forwarded,
                     ..Owner::new(id, Mode::Passive)
                 };
-                self.arm(tuples, owner, key, port, by)
+                Ok(self.arm(tuples, owner, key, port, by)?)
             }
             Conclusion::ArmActive { port, by } => {
-                self.arm(tuples, Owner::new(id, Mode::Active), key, port, by)
+                let owner = Owner::new(id, Mode::Active);
+                Ok(self.arm(tuples, owner, key, port, by)?)
             }
             Conclusion::WithdrawActive { port } => {
                 let held = self.held.entry(id).or_default();
@@ -118,9 +127,15 @@ impl Opener {
                 let done = withdraw(tuples, id, key, Mode::Active, port, Cause::Refused)?;
                 Ok(done.into_iter().collect())
             }
-            Conclusion::Withdraw(cause) => self.withdraw(tuples, id, key, cause),
+            Conclusion::Withdraw(cause) => Ok(self.withdraw(tuples, id, key, cause)?),
             Conclusion::Refused(refusal) => Ok(vec![refused(refusal)]),
-            Conclusion::LoggedIn | Conclusion::Opaque | Conclusion::Plain => Ok(Vec::new()),
+            Conclusion::LoggedIn => Ok(Vec::new()),
+            // The programs say that it happened, if it did.
+            Conclusion::Opaque | Conclusion::Plain => {
+                let opaque = conclusion == Conclusion::Opaque;
+                self.turned.tell(key, id, opaque)?;
+                Ok(Vec::new())
+            }
         }
     }
 

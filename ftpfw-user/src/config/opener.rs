@@ -25,8 +25,7 @@ impl Config {
         self.settings = programs.fit(self.settings);
         Ok(Some(
             "this kernel lacks bpf_loop (Linux 5.17 has it), so the agent opens and not the programs: \
-             a client that is faster connects a second later, and passive transfers after AUTH TLS \
-             are refused",
+             a client that is faster connects a second later",
         ))
     }
 }

@@ -124,6 +124,7 @@ fn verify(kernel: &mut Kernel, interfaces: &[Interface]) -> anyhow::Result<()> {
         kernel.tracepoint(name)?;
     }
     kernel.verify(programs::FORGET)?;
+    kernel.verify(programs::TURNED)?;
     kernel.replies()?;
     for interface in interfaces {
         match interface.mode {

@@ -7,7 +7,7 @@ use ftpfw_common::abi::programs;
 use super::{Kernel, pins::AttachedMode, tracepoint};
 
 /// All but the filter for the driver, which older kernels take in another form.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     programs::INGRESS_LINEAR,
     programs::GUARD,
     programs::COMMANDS,
@@ -18,6 +18,7 @@ const PROGRAMS: [&str; 10] = [
     programs::SOCKETS,
     programs::SOCKETS_AGAIN,
     programs::FORGET,
+    programs::TURNED,
 ];
 
 /// What the kernel refuses of the programs, a sentence each; and how many it was asked about.

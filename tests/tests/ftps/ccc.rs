@@ -13,9 +13,9 @@ use ftpfw_tests::wait;
 
 use crate::others::expect_silence;
 
-fn is_followed_again(daemon: Daemon, family: Family) -> Result<()> {
+fn is_followed_again(daemon: Daemon, family: Family, opener: &str) -> Result<()> {
     let lab = Lab::new()?;
-    let firewall = Firewall::start(&lab.server, &["--ftps", "deny"])?;
+    let firewall = Firewall::start(&lab.server, &["--ftps", "deny", "--opener", opener])?;
     let options = Options::new(daemon, family).with_tls(Security::EXPLICIT.tls);
     let server = FtpServer::start(&lab.server, &options)?;
     let at = (server.address, server.port);
@@ -52,10 +52,15 @@ fn wait_for_tls(firewall: &Firewall, tls: bool) -> Result<()> {
 
 #[test]
 fn proftpd_v4() -> Result<()> {
-    is_followed_again(Daemon::Proftpd, Family::V4)
+    is_followed_again(Daemon::Proftpd, Family::V4, "inline")
 }
 
 #[test]
 fn pure_ftpd_v6() -> Result<()> {
-    is_followed_again(Daemon::PureFtpd, Family::V6)
+    is_followed_again(Daemon::PureFtpd, Family::V6, "inline")
+}
+
+#[test]
+fn where_the_agent_opens() -> Result<()> {
+    is_followed_again(Daemon::Proftpd, Family::V4, "agent")
 }

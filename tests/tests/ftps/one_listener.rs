@@ -34,9 +34,10 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(daemon: Daemon, family: Family, tls: Tls) -> Result<Self> {
+    /// `words`: more options of ftpfw's.
+    fn new(daemon: Daemon, family: Family, tls: Tls, words: &[&str]) -> Result<Self> {
         let lab = Lab::new()?;
-        let firewall = Firewall::start(&lab.server, &["--ftps", "listener"])?;
+        let firewall = Firewall::start(&lab.server, &[&["--ftps", "listener"], words].concat())?;
         let mut options = Options::new(daemon, family).with_tls(tls);
         // Pure-FTPd takes no more users than half of its ports.
         options.passive_ports = match daemon {
@@ -70,7 +71,10 @@ impl Scene {
 }
 
 fn one_client_once(daemon: Daemon, family: Family, security: Security) -> Result<()> {
-    let scene = Scene::new(daemon, family, security.tls)?;
+    check(Scene::new(daemon, family, security.tls, &[])?, security)
+}
+
+fn check(scene: Scene, security: Security) -> Result<()> {
     let (client, stranger) = (&scene.lab.client, &scene.lab.stranger);
     let mut control = scene.log_in(client, security)?;
     for port in PORTS {
@@ -149,10 +153,20 @@ fn pyftpdlib_implicit_v4() -> Result<()> {
     one_client_once(Daemon::Pyftpdlib, Family::V4, Security::IMPLICIT)
 }
 
+/// The agent alone reads that the session turns to TLS, and tells the programs.
+#[test]
+fn where_the_agent_opens() -> Result<()> {
+    for (daemon, family) in [(Daemon::Vsftpd, Family::V6), (Daemon::Proftpd, Family::V4)] {
+        let scene = Scene::new(daemon, family, Tls::Explicit, &["--opener", "agent"])?;
+        check(scene, Security::EXPLICIT).context(daemon.name())?;
+    }
+    Ok(())
+}
+
 /// Without QUIT: the end of the control connection alone closes the port, listener or not.
 #[test]
 fn hanging_up_closes() -> Result<()> {
-    let scene = Scene::new(Daemon::Proftpd, Family::V4, Tls::Explicit)?;
+    let scene = Scene::new(Daemon::Proftpd, Family::V4, Tls::Explicit, &[])?;
     let mut control = scene.log_in(&scene.lab.client, Security::EXPLICIT)?;
     let Negotiated::Dial(at) = control.negotiate(Mode::Pasv)? else {
         anyhow::bail!("PASV gave no port to dial");

@@ -27,8 +27,6 @@ const TAIL: &str = "
   opens a port before the reply that names it leaves. Without `bpf_loop` ftpfw loads other programs, which
   hand on what is said, and the agent opens. It says so when it starts. A client that is faster than the agent
   finds the port closed, and its kernel tries again after a second. `--opener inline` is refused there.
-  Passive transfers of sessions that have turned to TLS by `AUTH` are refused, as always when the agent opens
-  ([limits.md](limits.md)).
 * Those programs also do without atomic operations but the addition (Linux 5.12), and without the coarse
   clock (5.11). A SYN to a port where nothing is open costs a look into a larger table.
 * Before Linux 5.11 maps and programs are charged to the limit on locked memory: ftpfw lifts it for itself,
