@@ -22,6 +22,30 @@ const FIELDS: usize = size_of::<Traffic>() / size_of::<u32>();
 /// Frames between two looks of the receiver at its queue, which holds 256.
 const BATCH: u32 = 64;
 
+/// A program that does one thing with every packet: what filters are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Drops without a look.
+    Drop,
+    /// Asks the kernel for the packet's socket, and drops.
+    LookUp,
+    /// Lets through without a look.
+    Pass,
+}
+
+impl Limit {
+    const ALL: [Self; 3] = [Self::Drop, Self::LookUp, Self::Pass];
+
+    /// Of the program.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::LookUp => "look_up",
+            Self::Pass => "pass",
+        }
+    }
+}
+
 /// What to send.
 #[derive(Clone, Debug)]
 pub struct Load {
@@ -69,7 +93,7 @@ impl Load {
     }
 }
 
-/// The generator, and what drops packets without a look.
+/// The generator, and what filters are held against.
 pub struct Generator {
     object: Ebpf,
     /// A [`Traffic`], field by field.
@@ -91,7 +115,7 @@ impl Generator {
     pub fn load() -> Result<Self> {
         let path = object()?;
         let mut object = Ebpf::load_file(&path).with_context(|| path.display().to_string())?;
-        for name in ["generate", "drop"] {
+        for name in ["generate"].into_iter().chain(Limit::ALL.map(Limit::name)) {
             xdp(&mut object, name)?.load()?;
         }
         swallow(&mut object)?.load()?;
@@ -112,12 +136,12 @@ impl Generator {
         })
     }
 
-    /// Attaches what drops everything to `eth0` of a namespace, in the driver, until this is dropped.
+    /// Attaches a limit to `eth0` of a namespace, in the driver, until this is dropped.
     ///
     /// # Errors
     /// When the driver refuses.
-    pub fn attach_drop(&mut self, netns: &Netns) -> Result<()> {
-        let program = xdp(&mut self.object, "drop")?;
+    pub fn attach(&mut self, limit: Limit, netns: &Netns) -> Result<()> {
+        let program = xdp(&mut self.object, limit.name())?;
         netns.run(|| program.attach("eth0", XdpMode::Driver))??;
         Ok(())
     }
@@ -134,7 +158,7 @@ impl Generator {
         Ok(())
     }
 
-    /// Packets that it has dropped.
+    /// Packets that its limits have dropped.
     ///
     /// # Errors
     /// Those of the map.

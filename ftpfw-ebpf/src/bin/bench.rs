@@ -3,9 +3,15 @@
 #![no_std]
 #![no_main]
 
+use core::mem;
+
 use aya_ebpf::{
-    bindings::xdp_action,
-    helpers::bpf_redirect,
+    EbpfContext as _,
+    bindings::{bpf_sock_tuple, xdp_action},
+    helpers::{
+        bpf_redirect,
+        generated::{bpf_sk_release, bpf_skc_lookup_tcp},
+    },
     macros::{map, socket_filter, xdp},
     maps::{Array, PerCpuArray},
     programs::{SkBuffContext, XdpContext},
@@ -25,7 +31,9 @@ static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// Offsets in an untagged frame of IPv4 without options.
 mod at {
     pub const IP_ID: usize = 18;
+    pub const SOURCE: usize = 26;
     pub const SOURCE_LOW: usize = 28;
+    pub const DESTINATION: usize = 30;
     pub const SOURCE_PORT: usize = 34;
     pub const DESTINATION_PORT: usize = 36;
     /// Lower half of TCP's sequence number.
@@ -97,9 +105,46 @@ pub fn swallow(_ctx: SkBuffContext) -> i64 {
     0
 }
 
-/// The limit: drops without a look.
+/// The limit of dropping: does so without a look.
 #[xdp]
 pub fn drop(_ctx: XdpContext) -> u32 {
+    dropped()
+}
+
+/// The limit where a packet may be a connection's: asks the kernel for its socket, and drops it in any case.
+#[xdp]
+pub fn look_up(ctx: XdpContext) -> u32 {
+    let (start, end) = (ctx.data(), ctx.data_end());
+    if start + at::END > end {
+        return xdp_action::XDP_ABORTED;
+    }
+    // SAFETY: the union holds integers only; the frame is at least `END` bytes long; the helper reads as
+    // many bytes of the tuple as it is told, and what it returns is released once.
+    unsafe {
+        let mut tuple: bpf_sock_tuple = mem::zeroed();
+        let v4 = &mut tuple.__bindgen_anon_1.ipv4;
+        v4.saddr = ((start + at::SOURCE) as *const u32).read_unaligned();
+        v4.daddr = ((start + at::DESTINATION) as *const u32).read_unaligned();
+        v4.sport = ((start + at::SOURCE_PORT) as *const u16).read_unaligned();
+        v4.dport = ((start + at::DESTINATION_PORT) as *const u16).read_unaligned();
+        let size = size_of_val(v4) as u32;
+        // `BPF_F_CURRENT_NETNS`: -1.
+        let socket = bpf_skc_lookup_tcp(ctx.as_ptr(), &raw mut tuple, size, u64::MAX, 0);
+        if !socket.is_null() {
+            bpf_sk_release(socket.cast());
+        }
+    }
+    dropped()
+}
+
+/// The limit of letting through: does so without a look.
+#[xdp]
+pub fn pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+#[inline(always)]
+fn dropped() -> u32 {
     if let Some(dropped) = DROPPED.get_ptr_mut(0) {
         // SAFETY: the entry belongs to this CPU.
         unsafe { *dropped += 1 };

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::firewall::Firewall;
-use ftpfw_tests::generator::Generator;
+use ftpfw_tests::generator::{Generator, Limit};
 use ftpfw_tests::lab::Host;
 use ftpfw_tests::netns::Netns;
 use ftpfw_tests::nftables::{self, Otherwise};
@@ -23,6 +23,10 @@ pub enum Filter {
     Bare,
     /// The same once more: what two equals differ by is the machine's noise.
     BareAgain,
+    /// XDP_DROP after a look into the kernel's table of sockets: the limit for what may be a connection's.
+    BareLookUp,
+    /// XDP_PASS without a look: the limit of letting through in the driver.
+    BarePass,
     /// ftpfw in this mode.
     Ftpfw(&'static str),
     /// nftables at the raw priority of prerouting, without conntrack.
@@ -40,6 +44,8 @@ impl Filter {
             Self::NoneAgain => "no firewall, again",
             Self::Bare => "bare XDP_DROP",
             Self::BareAgain => "bare XDP_DROP, again",
+            Self::BareLookUp => "socket look-up, XDP_DROP",
+            Self::BarePass => "bare XDP_PASS",
             Self::Ftpfw("native") => "ftpfw, native",
             Self::Ftpfw("generic") => "ftpfw, generic",
             Self::Ftpfw(_) => "ftpfw, tc",
@@ -51,12 +57,13 @@ impl Filter {
 }
 
 /// Those that are measured by what they let in, in the order that reports have them in.
-pub const LETTING_IN: [Filter; 5] = [
+pub const LETTING_IN: [Filter; 6] = [
     Filter::None,
     Filter::Ftpfw("native"),
     Filter::NoneAgain,
     Filter::Ftpfw("tc"),
     Filter::NftConntrack,
+    Filter::BarePass,
 ];
 
 const RAW: &str = "\
@@ -76,7 +83,7 @@ pub const DATA_PORT: u16 = 1000;
 pub struct Contender {
     pub filter: Filter,
     pub firewall: Option<Firewall>,
-    bare: Option<Generator>,
+    limit: Option<Generator>,
     pub host: Host,
     /// The other end of its cable, in the generator's namespace.
     pub interface: u32,
@@ -110,7 +117,7 @@ impl Contender {
         Ok(Self {
             filter,
             firewall: None,
-            bare: None,
+            limit: None,
             host,
             interface,
             client,
@@ -129,11 +136,9 @@ impl Contender {
     fn start_filter(&mut self, options: &[&str]) -> Result<()> {
         match self.filter {
             Filter::None | Filter::NoneAgain => {}
-            Filter::Bare | Filter::BareAgain => {
-                let mut bare = Generator::load()?;
-                bare.attach_drop(&self.host.netns)?;
-                self.bare = Some(bare);
-            }
+            Filter::Bare | Filter::BareAgain => self.attach(Limit::Drop)?,
+            Filter::BareLookUp => self.attach(Limit::LookUp)?,
+            Filter::BarePass => self.attach(Limit::Pass)?,
             Filter::Ftpfw(mode) => {
                 let options = [&["--mode", mode], options].concat();
                 let firewall = Firewall::start(&self.host, &options)?;
@@ -156,11 +161,18 @@ impl Contender {
         self.run("ethtool", &["-K", "eth0", "gro", "on"])
     }
 
+    fn attach(&mut self, limit: Limit) -> Result<()> {
+        let mut programs = Generator::load()?;
+        programs.attach(limit, &self.host.netns)?;
+        self.limit = Some(programs);
+        Ok(())
+    }
+
     /// Packets that it has dropped so far, if it can tell.
     pub fn drops(&self) -> Result<Option<u64>> {
-        match (&self.firewall, &self.bare) {
+        match (&self.firewall, &self.limit) {
             (Some(firewall), _) => Ok(Some(firewall.stats()?.drops())),
-            (None, Some(bare)) => Ok(Some(bare.dropped()?)),
+            (None, Some(limit)) => Ok(Some(limit.dropped()?)),
             (None, None) => Ok(None),
         }
     }

@@ -62,6 +62,7 @@ pub fn measure(rounds: u32) -> Result<Report> {
         Filter::Bare,
         Filter::Ftpfw("native"),
         Filter::BareAgain,
+        Filter::BareLookUp,
         Filter::Ftpfw("tc"),
         Filter::Ftpfw("generic"),
         Filter::NftRaw,
