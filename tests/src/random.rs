@@ -1,6 +1,7 @@
 //! Random input that a seed brings back: how much of it and from which seed is for the environment.
 
 use std::env;
+use std::num::NonZero;
 
 use anyhow::{Context as _, Result};
 
@@ -18,6 +19,15 @@ pub fn count(default: u64) -> Result<u64> {
 /// When that is no number.
 pub fn seed(default: u64) -> Result<u64> {
     number("FTPFW_SEED", default)
+}
+
+/// Of how many fields of a sample one is tried: `FTPFW_SPARSE`, 1 without it.
+///
+/// # Errors
+/// When that is no number.
+pub fn sparse() -> Result<NonZero<usize>> {
+    let number = usize::try_from(number("FTPFW_SPARSE", 1)?)?;
+    NonZero::new(number).context("FTPFW_SPARSE=0: one field in none")
 }
 
 fn number(variable: &str, default: u64) -> Result<u64> {

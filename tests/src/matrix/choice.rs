@@ -1,5 +1,7 @@
 //! Which part of the matrix.
 
+use std::num::NonZero;
+
 use super::Cell;
 use super::side::{Mode as Attach, Opener, Side};
 use crate::client::{Deed, Mode, Tool};
@@ -38,6 +40,8 @@ pub struct Choice {
     pub sides: Vec<Side>,
     /// Only a sample in which every value of a list meets nearly every value of the others.
     pub quick: bool,
+    /// Of what is left, one field in so many: for machines that are slow.
+    pub sparse: NonZero<usize>,
 }
 
 impl Choice {
@@ -56,6 +60,7 @@ impl Choice {
             deeds: Deed::ALL.to_vec(),
             sides: ftpfw.chain([Side::Nftables]).collect(),
             quick: false,
+            sparse: NonZero::<usize>::MIN,
         }
     }
 
@@ -74,7 +79,7 @@ impl Choice {
                 }
             }
         }
-        fields
+        fields.into_iter().step_by(self.sparse.get()).collect()
     }
 
     fn fields_of(&self, station: Station) -> impl Iterator<Item = Field> {

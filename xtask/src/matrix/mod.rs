@@ -150,6 +150,7 @@ impl Matrix {
             deeds: some_or(&self.actions, all.deeds),
             sides: all.sides.into_iter().filter(is_chosen).collect(),
             quick: self.quick,
+            sparse: all.sparse,
         }
     }
 }

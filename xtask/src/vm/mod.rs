@@ -17,7 +17,10 @@ mod vmlinux;
 
 use std::env::consts::ARCH;
 use std::fs;
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -25,12 +28,13 @@ use clap::Args;
 
 use crate::phases::Phases;
 use crate::{setup, test, workspace};
-use kernel::{Kernel, Line};
+use kernel::Kernel;
 use qemu::{Accelerator, Machine};
 use report::Run;
 use suites::{Built, Suite};
 use topology::{Nic, Topology};
 
+pub use kernel::Line;
 pub use qemu::PROGRAM as QEMU;
 
 /// The arguments of `cargo xtask vm`.
@@ -45,8 +49,14 @@ pub struct Vm {
     /// The NICs of the topology `hub`
     #[arg(long, value_enum, default_value_t = Nic::Virtio)]
     nic: Nic,
-    /// Time for each kernel
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    /// Only the suites that run on every kernel, on 6.12 too
+    #[arg(long)]
+    smoke: bool,
+    /// Machines side by side, one for each suite [default: one for each processor]
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
+    /// Time for each suite
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     timeout: u64,
     /// Keep the logs of a run that passed, too, in target/vm/runs
     #[arg(long)]
@@ -126,42 +136,71 @@ impl Scene<'_> {
         if results.exists() {
             fs::remove_dir_all(&results).context("remove the results of an earlier run")?;
         }
-        fs::create_dir_all(&results).with_context(|| format!("make {}", results.display()))?;
         let accelerator = Accelerator::find();
-        let nics = vm.nics();
-        let (suites, filters) = choose(suites::of(kernel.line, nics), &vm.filters);
-        let machine = (accelerator, nics);
-        let plan = suites::plan(&kernel, &suites, self.built, filters, machine)?;
-        let initramfs = results.join("initramfs");
-        initramfs::write(&kernel, self.init, &plan, &initramfs)?;
+        let (suites, filters) = choose(suites::of(kernel.line, vm.nics(), vm.smoke), &vm.filters);
+        let jobs = vm.jobs.or_else(|| thread::available_parallelism().ok());
+        let jobs = jobs.map_or(1, NonZero::get).min(suites.len());
         println!(
-            "── Linux {} under QEMU ({})",
+            "── Linux {} under QEMU ({}), {jobs} at once",
             kernel.version,
             accelerator.name()
         );
-        let machine = Machine {
-            vmlinux: &kernel.vmlinux,
-            initramfs: &initramfs,
-            modules: &kernel.modules,
-            results: &results,
-            accelerator,
-            nics,
-        };
         let begin = Instant::now();
-        let ending = qemu::run(&machine, Duration::from_secs(vm.timeout))?;
-        let time = begin.elapsed();
-        let names: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
+        let waiting = Mutex::new(suites.iter().enumerate());
+        let rows = Mutex::new(vec![report::Row::default(); suites.len()]);
+        let work = || -> Result<()> {
+            loop {
+                let next = waiting.lock().expect("nobody panics").next();
+                let Some((at, suite)) = next else {
+                    return Ok(());
+                };
+                let results = results.join(suite.name);
+                let row = self.run(vm, &kernel, (suite, filters), (accelerator, &results))?;
+                rows.lock().expect("nobody panics")[at] = row;
+            }
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+            let ended = workers.into_iter().map(|it| it.join().expect("no panic"));
+            ended.collect::<Result<()>>()
+        })?;
         let run = Run {
-            rows: report::read(&results, &names)?,
-            features: page::read(&results),
+            rows: rows.into_inner().expect("nobody panics"),
+            features: page::read(&results.join(suites::FEATURES)),
+            time: begin.elapsed(),
             kernel,
-            ending,
-            time,
         };
         if run.failed() == 0 && !vm.keep {
             fs::remove_dir_all(&results).context("remove the results")?;
         }
         Ok(run)
+    }
+
+    /// Runs a suite in a machine of its own: what breaks one leaves the others alone.
+    fn run(
+        &self,
+        vm: &Vm,
+        kernel: &Kernel,
+        (suite, filters): (&Suite, &[String]),
+        (accelerator, results): (Accelerator, &Path),
+    ) -> Result<report::Row> {
+        fs::create_dir_all(results).with_context(|| format!("make {}", results.display()))?;
+        let nics = vm.nics();
+        let machine = (accelerator, nics);
+        let plan = suites::plan(kernel, suite, self.built, filters, machine)?;
+        let initramfs = results.join("initramfs");
+        initramfs::write(kernel, self.init, &plan, &initramfs)?;
+        let machine = Machine {
+            name: suite.name,
+            vmlinux: &kernel.vmlinux,
+            initramfs: &initramfs,
+            modules: &kernel.modules,
+            results,
+            accelerator,
+            nics,
+        };
+        let ending = qemu::run(&machine, Duration::from_secs(vm.timeout))?;
+        report::read(results, suite.name, &ending)
     }
 }
 

@@ -73,6 +73,8 @@ impl Accelerator {
 
 /// What a machine is made of.
 pub struct Machine<'a> {
+    /// Stands before each line that its console says.
+    pub name: &'a str,
     /// The kernel.
     pub vmlinux: &'a Path,
     /// Its initramfs.
@@ -98,7 +100,7 @@ pub enum Ending {
     Broke(String),
 }
 
-/// Memory: tests write theirs into it too.
+/// Memory: what tests write is in it too.
 const MEGABYTES: &str = "3072";
 
 /// Runs a machine; what its console says is printed. Nothing of the host can be written but `results`.
@@ -114,12 +116,13 @@ pub fn run(machine: &Machine<'_>, timeout: Duration) -> Result<Ending> {
         .with_context(|| format!("run {PROGRAM}"))?;
     let console = child.stdout.take().context("it has a console")?;
     let mut kept = fs::File::create(machine.results.join("console"))?;
+    let prefix = format!("{:<19} | ", machine.name).into_bytes();
     let reader = thread::spawn(move || {
         for line in BufReader::new(console).split(b'\n') {
             let Ok(mut line) = line else { break };
             line.retain(|byte| *byte != b'\r');
             line.push(b'\n');
-            let _for_watching_only = std::io::stdout().write_all(&line);
+            let _for_watching_only = std::io::stdout().write_all(&[&prefix[..], &line].concat());
             let _for_reading_only = kept.write_all(&line);
         }
     });

@@ -17,7 +17,7 @@ pub struct Row {
     failed: u32,
     /// The guest's time.
     seconds: String,
-    /// Names of the tests that failed.
+    /// Names of the tests that failed, and how the machine ended if it did before they did.
     failures: Vec<String>,
 }
 
@@ -26,9 +26,7 @@ pub struct Row {
 pub struct Run {
     /// Which.
     pub kernel: Kernel,
-    /// How its machine ended.
-    pub ending: Ending,
-    /// From QEMU's start to its end.
+    /// From the first machine's start to the last one's end.
     pub time: Duration,
     /// What ran.
     pub rows: Vec<Row>,
@@ -41,32 +39,34 @@ impl Run {
         self.rows.iter().map(|row| row.passed).sum()
     }
 
-    /// Failed tests; at least one where the machine ended badly.
+    /// Failed tests; at least one for a machine that ended badly.
     pub fn failed(&self) -> u32 {
-        let failed: u32 = self.rows.iter().map(|row| row.failed).sum();
-        failed.max(u32::from(self.ending != Ending::Passed))
+        self.rows.iter().map(|row| row.failed).sum()
     }
 }
 
-/// Reads what the guest has left in `results`. A suite of `expected` that did not come to its end
-/// counts as one that failed.
+/// Reads what a machine has left of a suite in `results`. One that did not come to its end counts as a test
+/// that failed.
 ///
 /// # Errors
-/// When a log cannot be read.
-pub fn read(results: &Path, expected: &[&str]) -> Result<Vec<Row>> {
+/// When the log cannot be read.
+pub fn read(results: &Path, suite: &str, ending: &Ending) -> Result<Row> {
     let ended = fs::read_to_string(results.join("results")).unwrap_or_default();
-    let mut rows = Vec::new();
-    for suite in expected {
-        let path = results.join(format!("{suite}.log"));
-        let log = if path.exists() {
-            let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-            String::from_utf8_lossy(&bytes).into_owned()
-        } else {
-            String::new()
-        };
-        rows.push(row(suite, &log, &ended));
+    let path = results.join(format!("{suite}.log"));
+    let log = if path.exists() {
+        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        String::from_utf8_lossy(&bytes).into_owned()
+    } else {
+        String::new()
+    };
+    let mut row = row(suite, &log, &ended);
+    if let Ending::Broke(how) = ending {
+        row.failed = row.failed.max(1);
+        row.failures.push(format!("({how})"));
+    } else if *ending == Ending::Failed {
+        row.failed = row.failed.max(1);
     }
-    Ok(rows)
+    Ok(row)
 }
 
 fn row(suite: &str, log: &str, ended: &str) -> Row {
@@ -122,14 +122,10 @@ pub fn print(runs: &[Run]) -> bool {
     println!("──");
     for run in runs {
         println!(
-            "{} ({}), {:.1} s{}",
+            "{} ({}), {:.1} s",
             run.kernel.line.name(),
             run.kernel.version,
-            run.time.as_secs_f64(),
-            match &run.ending {
-                Ending::Passed | Ending::Failed => String::new(),
-                Ending::Broke(how) => format!(": {how}"),
-            }
+            run.time.as_secs_f64()
         );
         let ran = |row: &&Row| row.passed + row.failed > 0;
         for row in run.rows.iter().filter(ran) {
