@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that a developer or CI does with this repository.
 
 mod bench;
+mod broken;
 mod ci;
 mod demo;
 mod ebpf;
@@ -53,6 +54,8 @@ enum Task {
     Matrix(matrix::Matrix),
     /// Run the integration tests on other kernels, in virtual machines
     Vm(vm::Vm),
+    /// Take rules out of a copy of the firewall: the tests must turn red
+    Broken(broken::Broken),
     /// Measure
     Bench(bench::Bench),
     /// Load ftpfw for a while, kill its agent now and then, and judge whether its memory is flat
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Test { filters } => test::run(&filters),
         Task::Matrix(matrix) => matrix::run(&matrix),
         Task::Vm(vm) => vm::run(&vm),
+        Task::Broken(broken) => broken::run(&broken),
         Task::Bench(bench) => bench::run(&bench),
         Task::Soak(soak) => soak::run(&soak),
         Task::Fuzz { seconds } => fuzz::run(seconds),
