@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use crate::phases::Phases;
 use crate::workspace::HOST;
-use crate::{ebpf, setup, test, workspace};
+use crate::{ebpf, setup, test, vm, workspace};
 
-/// Format, lints, documentation, tests. Every check runs, whatever an earlier one found.
+/// Format, lints, documentation, tests, and some of them on another kernel. Every check runs, whatever an earlier one found.
 ///
 /// # Errors
 /// When one fails, or something cannot be built at all.
@@ -30,5 +30,6 @@ pub fn run() -> Result<()> {
     phases.check("document", &mut doc)?;
 
     test::tests(&mut phases, &[])?;
+    phases.attempt("smoke on Linux 6.12", vm::smoke);
     phases.finish()
 }

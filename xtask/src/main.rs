@@ -72,7 +72,7 @@ enum Task {
         #[arg(long)]
         test: bool,
     },
-    /// Check format, lints and documentation, then run all tests
+    /// Check format, lints and documentation, then run all tests, and some on another kernel
     Ci,
 }
 

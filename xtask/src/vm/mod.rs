@@ -37,6 +37,9 @@ use topology::{Nic, Topology};
 pub use kernel::Line;
 pub use qemu::PROGRAM as QEMU;
 
+/// Time for a suite, s: far more than any takes on an emulated processor.
+const TIMEOUT: u64 = 3600;
+
 /// The arguments of `cargo xtask vm`.
 #[derive(Debug, Args)]
 pub struct Vm {
@@ -56,7 +59,7 @@ pub struct Vm {
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
     /// Time for each suite
-    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    #[arg(long, default_value_t = TIMEOUT, value_name = "SECONDS")]
     timeout: u64,
     /// Keep the logs of a run that passed, too, in target/vm/runs
     #[arg(long)]
@@ -114,6 +117,24 @@ pub fn run(vm: &Vm) -> Result<()> {
         "not all passed; the logs are in {}",
         cache.join("runs").display()
     );
+}
+
+/// The kernel that CI has a look at, with what is tried on every kernel.
+///
+/// # Errors
+/// As [`run`].
+pub fn smoke() -> Result<()> {
+    run(&Vm {
+        kernels: vec![Line::V6_12],
+        topology: Topology::Veth,
+        nic: Nic::Virtio,
+        smoke: true,
+        jobs: None,
+        timeout: TIMEOUT,
+        keep: false,
+        page: false,
+        filters: Vec::new(),
+    })
 }
 
 /// What all machines have.
