@@ -96,7 +96,8 @@ pub fn resident(firewall: &Firewall) -> Result<f64> {
     Ok(proc::resident(&process(firewall))? as f64 * 1024.0)
 }
 
-/// Memory that a map takes for each entry that it has room for, bytes.
+/// Memory that a map takes for each entry that it has room for, whole bytes: the map's own structure, 1 KiB, is
+/// no entry's.
 ///
 /// # Errors
 /// When it is not there.
@@ -106,7 +107,7 @@ pub fn map_bytes(firewall: &Firewall, name: &str) -> Result<f64> {
     let fd = map.fd().as_fd().as_raw_fd();
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
     let bytes = proc::field(&text, "memlock:").context("no memlock")?;
-    Ok(bytes as f64 / f64::from(map.info()?.max_entries()))
+    Ok((bytes / u64::from(map.info()?.max_entries())) as f64)
 }
 
 fn process(firewall: &Firewall) -> PathBuf {
