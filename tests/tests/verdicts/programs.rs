@@ -71,23 +71,21 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn load(program: Program, world: &World, setup: Setup) -> Result<Self> {
-        Self::load_with(program, world, setup, setup.settings())
+    /// Has the kernel verify it, and fills in the policy. A world is younger: of its sockets some end after a
+    /// minute, and on an emulated processor the verifier takes a good part of one.
+    pub fn load(program: Program, setup: Setup) -> Result<Self> {
+        Self::load_with(program, setup, setup.settings())
     }
 
-    pub fn load_with(
-        program: Program,
-        world: &World,
-        setup: Setup,
-        settings: Settings,
-    ) -> Result<Self> {
+    /// With other settings than the set-up's.
+    pub fn load_with(program: Program, setup: Setup, settings: Settings) -> Result<Self> {
         let options = LoadOptions {
             ports: setup.policy(),
             settings,
             ..LoadOptions::default()
         };
         let mut kernel = Kernel::load(&options)?;
-        let mut bench = Self {
+        Ok(Self {
             program,
             sees_all: sees_all(program, &mut kernel)?,
             counters: kernel.maps().counter_map()?,
@@ -97,12 +95,10 @@ impl Bench {
             listeners: kernel.maps().listeners()?,
             runs: 0,
             kernel,
-        };
-        bench.reset(world)?;
-        Ok(bench)
+        })
     }
 
-    /// Flows and tuples as they were at first.
+    /// Flows and tuples as the world has them at first. To be called before anything is run.
     pub fn reset(&mut self, world: &World) -> Result<()> {
         let known: Vec<_> = self.flows.keys().collect::<Result<_, _>>()?;
         for key in known {
@@ -285,6 +281,7 @@ impl Bench {
 }
 
 /// Before Linux 5.18 the program for drivers is the linear one, too.
+/// Has the program verified, too.
 fn sees_all(program: Program, kernel: &mut Kernel) -> Result<bool> {
     static SAID: AtomicBool = AtomicBool::new(false);
     Ok(match program {
@@ -296,8 +293,14 @@ fn sees_all(program: Program, kernel: &mut Kernel) -> Result<bool> {
             }
             sees_all
         }
-        Program::IngressLinear => false,
-        Program::Guard => true,
+        Program::IngressLinear => {
+            kernel.ingress(AttachedMode::Generic)?;
+            false
+        }
+        Program::Guard => {
+            kernel.guard()?;
+            true
+        }
     })
 }
 

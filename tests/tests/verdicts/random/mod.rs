@@ -75,22 +75,22 @@ struct Arena {
 
 impl Arena {
     fn new() -> Result<Self> {
+        let load = |program| Bench::load(program, Setup::Defaults);
+        let mut benches: Vec<Bench> = Program::ALL.into_iter().map(load).collect::<Result<_>>()?;
         let (made, world) = (Instant::now(), World::new()?);
+        for bench in &mut benches {
+            bench.reset(&world)?;
+            bench.find_idle()?;
+        }
         let cases = table::cases(&world, Setup::Defaults);
         // Commands would make sessions, whose state the host does not follow here.
         let frames = cases
             .into_iter()
             .filter(|case| case.theme != table::FOLLOWER);
-        let load = |program| {
-            let bench = Bench::load(program, &world, Setup::Defaults)?;
-            bench.find_idle()?;
-            Ok(bench)
-        };
-        let benches = Program::ALL.into_iter().map(load);
         Ok(Self {
             made,
             mutator: Mutator::new(frames.map(|case| case.frame).collect()),
-            benches: benches.collect::<Result<_>>()?,
+            benches,
             world,
         })
     }
