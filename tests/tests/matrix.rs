@@ -14,13 +14,21 @@ use ftpfw_tests::probe::Answer;
 use ftpfw_tests::random::sparse;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::tls::Security;
+use ftpfw_user::kernel::Programs;
 
-const FTPFW: Side = Side::Ftpfw(side::Mode::Native, Opener::Inline);
+/// With the opener that ftpfw has on this kernel.
+fn ftpfw() -> Side {
+    let opener = match Programs::for_this_kernel() {
+        Programs::Full => Opener::Inline,
+        Programs::Early => Opener::Agent,
+    };
+    Side::Ftpfw(side::Mode::Native, opener)
+}
 
 fn sample(daemon: Daemon) -> Result<()> {
     let choice = Choice {
         daemons: vec![daemon],
-        sides: vec![FTPFW],
+        sides: vec![ftpfw()],
         quick: true,
         sparse: sparse()?,
         ..Choice::everything()
