@@ -11,10 +11,12 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use aya::{Pod, maps::MapData};
-use nix::libc::{SYS_bpf, c_long, syscall};
+use nix::libc::c_int;
+
+use super::syscall::bpf;
 
 /// `enum bpf_cmd` of `linux/bpf.h`.
-const BPF_MAP_LOOKUP_BATCH: c_long = 24;
+const BPF_MAP_LOOKUP_BATCH: c_int = 24;
 /// Entries asked for at once. A bucket must fit; with no more entries than buckets few hold ten.
 const ROOM: usize = 256;
 
@@ -96,16 +98,8 @@ impl<K: Pod, V: Pod> Entries<K, V> {
         // SAFETY: the structure is the one that the command takes; the kernel reads `in_batch` and
         // writes `out_batch`, a u32 each for a hash map, and at most `count` keys and values, for which
         // both vectors have room, of the sizes that `new` has checked.
-        let result = unsafe {
-            syscall(
-                SYS_bpf,
-                BPF_MAP_LOOKUP_BATCH,
-                &raw mut attributes,
-                size_of::<Attributes>(),
-            )
-        };
-        let error = io::Error::last_os_error();
-        if result != 0 {
+        let result = unsafe { bpf(BPF_MAP_LOOKUP_BATCH, &mut attributes) };
+        if let Err(error) = result {
             match error.raw_os_error() {
                 Some(nix::libc::ENOENT) => self.ended = true,
                 // A bucket holds more than there is room for.

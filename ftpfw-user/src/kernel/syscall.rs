@@ -1,4 +1,4 @@
-//! bpf(2), for the commands that aya has no call for.
+//! bpf(2), for the commands that aya has no call for, or not the one that is wanted.
 
 use std::io;
 
