@@ -60,11 +60,11 @@ pub fn read(results: &Path, suite: &str, ending: &Ending) -> Result<Row> {
         String::new()
     };
     let mut row = row(suite, &log, &ended);
+    if *ending != Ending::Passed {
+        row.failed = row.failed.max(1);
+    }
     if let Ending::Broke(how) = ending {
-        row.failed = row.failed.max(1);
         row.failures.push(format!("({how})"));
-    } else if *ending == Ending::Failed {
-        row.failed = row.failed.max(1);
     }
     Ok(row)
 }
