@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     agent::api,
-    cli::DetachArgs,
+    cli::{DetachArgs, Place, RunArgs},
+    config::{Config, file::File},
     kernel::{
         Maps, PinDir, detach,
         lock::{Holder, PinLock},
@@ -32,15 +33,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 ///
-/// When an agent runs and does not answer or end, or is to lose one interface only; for want of
-/// privileges, or when something cannot be removed.
+/// When an agent runs and does not answer or end, or is to lose one interface only; when the configuration
+/// file is wrong; for want of privileges, or when something cannot be removed.
 pub async fn detach(args: &DetachArgs) -> anyhow::Result<()> {
     requirements::privileges()?;
-    let pins = PinDir::new(args.place.pin_dir.clone());
+    let place = place(args)?;
+    let pins = PinDir::new(place.pin_dir.clone());
     let mut found = false;
     let mut lock = lock(&pins)?;
     if let Some(Err(holder)) = lock {
-        end_agent(args, holder).await?;
+        end_agent(args, &place, holder).await?;
         found = true;
         lock = wait_for_lock(&pins, holder).await?;
     }
@@ -50,7 +52,7 @@ pub async fn detach(args: &DetachArgs) -> anyhow::Result<()> {
     };
     drop(lock);
     if !pins.in_use() {
-        api::forget(&args.place.socket);
+        api::forget(&place.socket);
     }
     // Nobody may be reading; the work is done.
     let said = if found {
@@ -60,6 +62,19 @@ pub async fn detach(args: &DetachArgs) -> anyhow::Result<()> {
     };
     let _unread = writeln!(io::stdout(), "{said}");
     Ok(())
+}
+
+/// Which ftpfw is meant: that of the configuration file, or of the flags.
+fn place(args: &DetachArgs) -> anyhow::Result<Place> {
+    let Some(path) = &args.config else {
+        return Ok(args.place.clone());
+    };
+    let file = File::read(path)?;
+    let config = Config::of(&RunArgs::default(), &file.keys)?;
+    Ok(Place {
+        pin_dir: config.pin_dir,
+        socket: config.socket,
+    })
 }
 
 /// The lock of the pin directory, or who has it; `None` where there is no such directory.
@@ -73,15 +88,15 @@ fn lock(pins: &PinDir) -> anyhow::Result<Option<Result<PinLock, Holder>>> {
 
 /// Asks the agent that holds the lock to end. Only if it answers at the socket as who it is: another
 /// `ftpfw detach` may hold the lock, and a number of a process be another's by now.
-async fn end_agent(args: &DetachArgs, holder: Holder) -> anyhow::Result<()> {
-    let path = args.place.pin_dir.display();
+async fn end_agent(args: &DetachArgs, place: &Place, holder: Holder) -> anyhow::Result<()> {
+    let path = place.pin_dir.display();
     if let Some(name) = &args.interface {
         bail!(
             "an agent ({holder}) runs on {path} and would attach to {name} again: \
              stop it (SIGTERM), and run it without {name}"
         );
     }
-    let answer = timeout(PATIENCE, client::get(&args.place.socket, "/agent")).await;
+    let answer = timeout(PATIENCE, client::get(&place.socket, "/agent")).await;
     let pid = match answer {
         Ok(Ok(Some(AgentRow { pid, .. }))) => i32::try_from(pid).ok(),
         _ => None,
@@ -90,7 +105,7 @@ async fn end_agent(args: &DetachArgs, holder: Holder) -> anyhow::Result<()> {
         bail!(
             "an agent ({holder}) runs on {path} and does not answer at {}: \
              stop it (SIGTERM), then detach",
-            args.place.socket.display(),
+            place.socket.display(),
         );
     };
     kill(Pid::from_raw(pid), Signal::SIGTERM).with_context(|| format!("cannot stop process {pid}"))

@@ -45,17 +45,24 @@ impl Place {
     /// `ftpfw WORDS… --pin-dir … --socket …`, to be run inside the namespace.
     #[must_use]
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
+        let mut command = self.elsewhere(words);
         command
-            .arg(format!("--net={}", self.netns.display()))
-            .arg("--")
-            .arg(&self.program);
-        command
-            .args(words)
             .arg("--pin-dir")
             .arg(&self.pins)
             .arg("--socket")
             .arg(&self.socket);
+        command
+    }
+
+    /// `ftpfw WORDS…` inside the namespace, which may say by itself where.
+    #[must_use]
+    pub fn elsewhere(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net={}", self.netns.display()))
+            .arg("--")
+            .arg(&self.program)
+            .args(words);
         command.stdin(Stdio::null()).env("NO_COLOR", "1");
         command
     }

@@ -114,6 +114,9 @@ pub struct DetachArgs {
     /// Only this interface; without it everything, maps included, and an agent that runs is ended.
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Option<String>,
+    /// Configuration file whose `pin_dir` and `socket` say which ftpfw.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pin_dir", "socket"])]
+    pub config: Option<PathBuf>,
     /// Which ftpfw.
     #[command(flatten)]
     pub place: Place,

@@ -112,7 +112,10 @@ fn only_a_stop_detaches() -> Result<()> {
     let job =
         |job: &str| format!("[ \"$*\" = 'list-jobs --no-legend ftpfw.service' ] && echo '{job}'");
     let stopped = stop.with_systemctl(&job("1234 ftpfw.service stop running"))?;
-    ensure!(stopped == "detach", "a stop: {stopped:?}");
+    ensure!(
+        stopped == "detach --config /etc/ftpfw.toml",
+        "a stop: {stopped:?}"
+    );
     for (what, script) in [
         ("a restart", job("1234 ftpfw.service restart running")),
         ("a crash, with no job", job("No jobs running.")),

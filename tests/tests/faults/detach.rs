@@ -1,5 +1,8 @@
 //! `ftpfw detach`: with an agent and without, once and again, everything of its own and nothing else.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::MapData;
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
@@ -7,9 +10,10 @@ use ftpfw_common::abi::maps;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
-use ftpfw_tests::refusal::{FAILED, nothing_left, refused};
+use ftpfw_tests::refusal::{FAILED, USAGE, nothing_left, refused, refused_by};
 use ftpfw_user::kernel::{Kernel, LoadOptions};
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 const CLOSED: u16 = 45_000;
 
@@ -46,6 +50,47 @@ fn with_an_agent_and_without_and_twice() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// As the unit does it: the file says which ftpfw. What is wrong, or another one's, takes nothing away.
+#[test]
+fn the_one_of_a_file() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut firewall = Firewall::start(&lab.server, &[])?;
+    let place = firewall.place();
+    let directory = TempDir::with_prefix("ftpfw-detach-")?;
+    let [right, other, wrong] = ["right", "other", "wrong"].map(|it| directory.path().join(it));
+    let text = |pins: &str| {
+        let socket = place.socket.display();
+        format!("interfaces = [\"eth0\"]\npin_dir = \"{pins}\"\nsocket = \"{socket}\"\n")
+    };
+    let pins = place.pins.to_str().context("a path of ASCII")?.to_owned();
+    fs::write(&right, text(&pins))?;
+    fs::write(&other, text(&format!("{pins}-other")))?;
+    fs::write(&wrong, text(&pins) + "mode = \"none\"\n")?;
+    let detach = |file: &Path| {
+        let mut command = place.elsewhere(&["detach", "--config"]);
+        command.arg(file);
+        command
+    };
+    let said = detach(&other).output()?;
+    ensure!(said.stdout == b"nothing to detach\n", "{said:?}");
+    refused_by(&mut detach(&wrong), FAILED, &[":4:8: "])?;
+    let mut twice = place.command(&["detach", "--config"]);
+    twice.arg(&right);
+    refused_by(&mut twice, USAGE, &["--pin-dir"])?;
+    expect_dropped(
+        &firewall,
+        &lab.client,
+        lab.server.v4.into(),
+        CLOSED,
+        "not-armed",
+    )?;
+    let said = detach(&right).output()?;
+    ensure!(said.stdout == b"detached\n", "{said:?}");
+    ensure!(firewall.wait()?.success(), "{}", firewall.log());
+    nothing_left(&lab.server, firewall.place())?;
+    open_again(&lab)
 }
 
 /// An agent that is asked by its pins and answers at another socket is not ended by mistake.
@@ -97,7 +142,7 @@ fn what_is_not_its_own_stays() -> Result<()> {
         for _ in 0..2 {
             detach(&firewall)?;
         }
-        let left: Vec<_> = std::fs::read_dir(&pins)?
+        let left: Vec<_> = fs::read_dir(&pins)?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
         ensure!(left == [foreign.clone()], "{left:?}");
@@ -110,8 +155,8 @@ fn what_is_not_its_own_stays() -> Result<()> {
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
         ensure!(shown.contains("clsact"), "{shown}");
         open_again(&lab)?;
-        std::fs::remove_file(foreign).context("the foreign pin")?;
-        std::fs::remove_dir(pins)?;
+        fs::remove_file(foreign).context("the foreign pin")?;
+        fs::remove_dir(pins)?;
     }
     Ok(())
 }
