@@ -98,6 +98,12 @@ impl Event {
         }
     }
 
+    /// Whether it is about no session, so that clients cannot make it happen as often as they like.
+    #[must_use]
+    pub const fn is_of_agent(&self) -> bool {
+        self.key.is_none()
+    }
+
     /// What a record tells.
     #[must_use]
     pub const fn of(header: &EventHeader, what: Happening) -> Self {
@@ -190,19 +196,6 @@ impl Happening {
             Self::Reloaded { .. } => "reloaded",
             Self::ReloadFailed { .. } => "reload-failed",
         }
-    }
-
-    /// Whether clients can make it happen as often as they like.
-    #[must_use]
-    pub const fn is_of_clients(&self) -> bool {
-        !matches!(
-            self,
-            Self::EventsLost { .. }
-                | Self::InterfaceGone { .. }
-                | Self::InterfaceAttached { .. }
-                | Self::InterfaceRenamed { .. }
-                | Self::InterfaceUnprotected { .. }
-        )
     }
 
     /// How loud the log says it.

@@ -67,7 +67,7 @@ impl Journal {
     /// Logs and keeps what happened at `at`, ns of `CLOCK_MONOTONIC`.
     pub fn tell(&self, at: u64, event: Event) {
         // What the agent tells of itself is never left out.
-        if !event.what.is_of_clients() || self.log.admits() {
+        if event.is_of_agent() || self.log.admits() {
             log(&event);
         }
         let is_transfer = matches!(event.what, Happening::Transferred(_));
