@@ -27,7 +27,10 @@ const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 /// When cargo-deb cannot be installed, something does not build, or the test fails.
 pub fn run(tested: bool) -> Result<()> {
     let mut phases = Phases::default();
-    phases.step("set up", setup::cargo_deb)?;
+    phases.step("set up", || {
+        setup::toolchain()?;
+        setup::cargo_deb()
+    })?;
     test::build_ftpfw(&mut phases)?;
     let package = phases.step("pack", || make(&[]))?;
     if tested {
