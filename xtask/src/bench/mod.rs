@@ -22,7 +22,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 
 use self::report::Report;
@@ -43,6 +43,12 @@ pub struct Bench {
     /// Draw each table into this directory, as WHAT-N.svg
     #[arg(long, global = true, value_name = "DIR")]
     plot: Option<PathBuf>,
+}
+
+impl Bench {
+    fn wants_report(&self) -> bool {
+        self.json.is_some() || self.markdown || self.plot.is_some()
+    }
 }
 
 /// What is measured.
@@ -81,6 +87,10 @@ struct Rounds {
 /// # Errors
 /// When something cannot be built or started, or when a count that must be 0 is not.
 pub fn run(bench: &Bench) -> Result<()> {
+    ensure!(
+        !matches!(bench.what, What::Race { .. }) || !bench.wants_report(),
+        "`race` counts and has no report: --json, --markdown and --plot are for the others"
+    );
     let mut phases = Phases::default();
     phases.step("set up", || {
         machine::toolchain()?;
