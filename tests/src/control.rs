@@ -223,6 +223,20 @@ impl<'a> Control<'a> {
         }
     }
 
+    /// Reads a download to its end and the 226 behind it, and closes the data connection.
+    ///
+    /// # Errors
+    /// When other bytes arrive, or another reply.
+    pub fn receive(&mut self, mut data: TcpStream, wanted: &[u8]) -> Result<()> {
+        ensure!(read_all(&mut data)? == wanted, "other bytes arrived");
+        let reply = self.reply()?;
+        ensure!(
+            reply.code == 226,
+            "the transfer was not completed: {reply:?}"
+        );
+        Ok(())
+    }
+
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         let length = self

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::client::Mode;
-use ftpfw_tests::control::{Control, read_all};
+use ftpfw_tests::control::Control;
 use ftpfw_tests::early::early;
 use ftpfw_tests::firewall::{Firewall, mode};
 use ftpfw_tests::lab::{Family, Host, Lab};
@@ -58,17 +58,9 @@ fn transfer(firewall: &Firewall, lab: &Lab, server: &FtpServer, by: Mode) -> Res
     expect_dropped(firewall, client, address, PORT + 1, "not-armed").context("next to it")?;
 
     control.send(&format!("RETR {NAME}"))?;
-    let mut data = control.data(&negotiated)?;
+    let data = control.data(&negotiated)?;
     ensure!(control.reply()?.code == 150, "the transfer did not begin");
-    ensure!(
-        read_all(&mut data)? == vec![0x5a; SIZE],
-        "other bytes arrived"
-    );
-    ensure!(
-        control.reply()?.code == 226,
-        "the transfer was not completed"
-    );
-    drop(data);
+    control.receive(data, &vec![0x5a; SIZE])?;
     firewall.wait_for_tuples("the tuple to be gone", <[_]>::is_empty)?;
     expect_dropped(firewall, client, address, PORT, "not-armed").context("afterwards")
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::client::Mode;
-use ftpfw_tests::control::{Control, Negotiated, read_all};
+use ftpfw_tests::control::{Control, Negotiated};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
@@ -92,7 +92,7 @@ fn passive(mode: Mode, family: Family) -> Result<()> {
         "the client's SYN was not answered"
     );
 
-    let mut data = control.data(&negotiated)?;
+    let data = control.data(&negotiated)?;
     control.expect(&format!("RETR {NAME}"), 150)?;
     scene.wait_for_one("passive", "claimed")?;
     for host in [client, stranger] {
@@ -100,15 +100,7 @@ fn passive(mode: Mode, family: Family) -> Result<()> {
         ensure!(answer == Answer::Silent, "a second connection: {answer:?}");
     }
 
-    ensure!(
-        read_all(&mut data)? == vec![0x5a; SIZE],
-        "other bytes arrived"
-    );
-    ensure!(
-        control.reply()?.code == 226,
-        "the transfer was not completed"
-    );
-    drop(data);
+    control.receive(data, &vec![0x5a; SIZE])?;
     scene
         .firewall
         .wait_for_tuples("the tuple to be gone", <[_]>::is_empty)?;
@@ -135,7 +127,7 @@ fn active(mode: Mode, family: Family, from_port_20: bool) -> Result<()> {
         .context("an inbound SYN to the negotiated number")?;
 
     control.send(&format!("RETR {NAME}"))?;
-    let mut data = control.data(&negotiated)?;
+    let data = control.data(&negotiated)?;
     ensure!(control.reply()?.code == 150, "the transfer did not begin");
     scene.wait_for_one("active", "claimed")?;
     let from = data.peer_addr()?.port();
@@ -148,15 +140,7 @@ fn active(mode: Mode, family: Family, from_port_20: bool) -> Result<()> {
             .closed(from)
             .context("the server's end of the data connection")?;
     }
-    ensure!(
-        read_all(&mut data)? == vec![0x5a; SIZE],
-        "other bytes arrived"
-    );
-    ensure!(
-        control.reply()?.code == 226,
-        "the transfer was not completed"
-    );
-    drop(data);
+    control.receive(data, &vec![0x5a; SIZE])?;
     scene
         .firewall
         .wait_for_tuples("the tuple to be gone", <[_]>::is_empty)
