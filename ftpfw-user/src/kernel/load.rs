@@ -18,7 +18,7 @@ use ftpfw_common::abi::{
     policy::{Settings, port::FOREIGN},
 };
 
-use super::{Maps, PinDir, Programs, Wire, btf, detach, pins::AttachedMode, requirements};
+use super::{Maps, PinDir, Programs, Wire, btf, detach, pins::AttachedMode, requirements, turned};
 use crate::config::PortPolicy;
 
 /// How to load.
@@ -239,9 +239,10 @@ impl Kernel {
     ///
     /// As [`Self::ingress`], and when the kernel does not run it: before Linux 5.10.
     pub fn forget(&mut self, key: &SessionKey) -> anyhow::Result<bool> {
-        let mut args = [0; 12];
-        args[..5].copy_from_slice(&key.words());
-        let run = RawTracePointRunOptions { args, cpu: None };
+        let run = RawTracePointRunOptions {
+            args: turned::arguments(key),
+            cpu: None,
+        };
         let program = self.tracepoint(abi::programs::FORGET)?;
         Ok(program.test_run(run)?.return_value != 0)
     }

@@ -32,6 +32,13 @@ struct TestRun {
     ctx_out: u64,
 }
 
+/// What `forget` and `turned` are called with: the session that is meant, and room for more.
+pub(super) fn arguments(session: &SessionKey) -> [u64; ARGUMENTS] {
+    let mut arguments = [0; ARGUMENTS];
+    arguments[..5].copy_from_slice(&session.words());
+    arguments
+}
+
 /// Where the agent opens, the programs read nothing of what is said, and let in the data connections of
 /// sessions under TLS all the same: this tells them which sessions are.
 ///
@@ -58,8 +65,7 @@ impl Turned {
     ///
     /// When the kernel does not run the program: before Linux 5.10.
     pub fn tell(&self, key: &SessionKey, id: u64, opaque: bool) -> io::Result<bool> {
-        let mut arguments = [0_u64; ARGUMENTS];
-        arguments[..5].copy_from_slice(&key.words());
+        let mut arguments = arguments(key);
         (arguments[5], arguments[6]) = (id, u64::from(opaque));
         let mut attributes = TestRun {
             prog_fd: self.0.as_raw_fd().cast_unsigned(),
