@@ -46,9 +46,9 @@ counted! {
         OpenPort = "open-port",
         /// A SYN to an armed tuple.
         Tuple = "tuple",
-        /// A SYN to a listener of the FTP daemon's, from a client with an opaque session on it.
+        /// A SYN to a listener of the FTP daemon's, from a client with an encrypted session on it.
         Listener = "listener",
-        /// A SYN into the FTP daemon's passive range, from a client with an opaque session.
+        /// A SYN into the FTP daemon's passive range, from a client with an encrypted session.
         PassiveRange = "passive-range",
         /// A segment of a connection that the kernel has a socket for.
         Socket = "socket",

@@ -14,7 +14,7 @@ pub(crate) fn count(text: &str) -> Result<u32, String> {
 
 /// `--max-…`.
 #[derive(Clone, Copy, Debug, Default, Args)]
-#[command(next_help_heading = "Limits")]
+#[command(next_help_heading = "Limits (from 1 to 1048576)")]
 pub struct LimitArgs {
     /// Control connections that are followed [default: 65536].
     #[arg(long, value_name = "N", value_parser = count)]
@@ -34,7 +34,8 @@ pub struct LimitArgs {
     /// Flows of containers and of UDP that are remembered [default: 65536].
     #[arg(long, value_name = "N", value_parser = count)]
     pub max_flows: Option<u32>,
-    /// Lines a second that events write to the log; `ftpfw events` has them all [default: 1000].
+    /// Lines a second that events of clients write to the log; `ftpfw events` has the others too
+    /// [default: 1000].
     #[arg(long, value_name = "N", value_parser = count)]
     pub max_log_lines: Option<u32>,
 }

@@ -35,12 +35,20 @@ pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/ftpfw";
 /// Where the agent answers unless `--socket` says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/ftpfw/agent.sock";
 
+/// What the manual page has beyond the arguments.
+const MORE: &str = "\
+Exit status: 0 done; 1 failed, or the answer is no (explain, check); 2 wrong usage.
+
+Files: /etc/ftpfw.toml, the configuration of the service (run --config); /sys/fs/bpf/ftpfw, maps and links \
+(--pin-dir); /run/ftpfw/agent.sock, where the agent answers (--socket).";
+
 /// An FTP-aware firewall at the NIC.
 #[derive(Debug, Parser)]
 #[command(
     name = "ftpfw",
     version,
     about = "An FTP-aware firewall at the NIC",
+    after_long_help = MORE,
     max_term_width = 100
 )]
 pub struct Cli {

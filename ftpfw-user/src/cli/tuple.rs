@@ -55,7 +55,8 @@ pub struct ExplainArgs {
     /// Of which connection.
     #[command(flatten)]
     pub ends: Ends,
-    /// Port that the client dials from; it matters only where the first SYN claims.
+    /// Port that the client dials from; it matters only on a kernel without tracepoints, where a tuple
+    /// belongs to the first SYN that it lets in, and to whoever repeats that.
     #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     pub client_port: Option<u16>,
     /// Where and how.

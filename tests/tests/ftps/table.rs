@@ -22,6 +22,8 @@ Listing, download and upload, every byte compared. The first word is for nftable
 FTP helper (`nf_conntrack_ftp` on port 21; input policy drop; 21, 990 and what is established or
 related accepted, all output accepted), the second for `ftpfw --ftps listener`.
 `–`: does not work without any firewall, or does not exist.
+`data`: data connections in plain text (`C`, PROT C) or encrypted (`P`, PROT P). `CCC`: the control connection
+goes back to plain text after the login.
 
 Written by `FTPFW_BLESS=1 cargo test -p ftpfw-tests --features embedded-server --test ftps table`.
 
