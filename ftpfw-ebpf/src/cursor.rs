@@ -1,9 +1,10 @@
 //! Packet memory behind the [`Cursor`] of `ftpfw-common`.
 
-use core::{arch::asm, hint, ptr};
+use core::{arch::asm, ffi::c_void, hint, mem::offset_of};
 
 use aya_ebpf::{
-    bindings::xdp_md,
+    EbpfContext as _,
+    bindings::{__sk_buff, xdp_md},
     helpers::generated::bpf_xdp_get_buff_len,
     programs::{TcContext, XdpContext},
 };
@@ -67,9 +68,15 @@ pub struct PacketCursor {
     end: usize,
     /// Bytes of the whole frame; of an XDP frame, of its first buffer.
     length: usize,
-    /// The XDP frame, if it may have more buffers than one.
-    frags: *mut xdp_md,
+    /// The program's context.
+    ctx: *mut c_void,
+    /// Whether it is an XDP frame that may have more buffers than one.
+    frags: bool,
 }
+
+/// A word of either context that nobody compares with anything, so that the verifier never learns more of it.
+const UNKNOWN: usize = offset_of!(xdp_md, ingress_ifindex);
+const _: () = assert!(UNKNOWN == offset_of!(__sk_buff, queue_mapping));
 
 impl PacketCursor {
     /// An XDP frame of one buffer.
@@ -80,7 +87,8 @@ impl PacketCursor {
             start,
             end,
             length: end - start,
-            frags: ptr::null_mut(),
+            ctx: ctx.as_ptr(),
+            frags: false,
         }
     }
 
@@ -88,7 +96,7 @@ impl PacketCursor {
     #[inline(always)]
     pub fn xdp_frags(ctx: &XdpContext) -> Self {
         Self {
-            frags: ctx.ctx,
+            frags: true,
             ..Self::xdp(ctx)
         }
     }
@@ -106,7 +114,8 @@ impl PacketCursor {
             start: ctx.data(),
             end: ctx.data_end(),
             length: length as usize,
-            frags: ptr::null_mut(),
+            ctx: ctx.as_ptr(),
+            frags: false,
         }
     }
 }
@@ -154,12 +163,33 @@ impl Cursor for PacketCursor {
     }
 
     #[inline(always)]
+    fn any(&self, mut at: usize) -> usize {
+        // SAFETY: the context is valid during the program, and the register comes to what it was: `at` is at
+        // most MAX_OFFSET.
+        unsafe {
+            asm!(
+                "{unknown} = *(u32 *)({ctx} + {word})",
+                "{at} += {unknown}",
+                "{at} -= {unknown}",
+                "{at} &= {mask}",
+                at = inout(reg) at,
+                ctx = in(reg) self.ctx,
+                unknown = out(reg) _,
+                word = const UNKNOWN,
+                mask = const MAX_OFFSET,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        at
+    }
+
+    #[inline(always)]
     fn len(&self) -> usize {
-        if self.frags.is_null() {
-            self.length
+        if self.frags {
+            // SAFETY: the context is valid during the program, and an XDP frame's.
+            unsafe { bpf_xdp_get_buff_len(self.ctx.cast()) as usize }
         } else {
-            // SAFETY: the context is valid during the program.
-            unsafe { bpf_xdp_get_buff_len(self.frags) as usize }
+            self.length
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn network(cursor: &impl Cursor) -> Result<Network, ParseError> {
         at += TAG;
         ethertype = read_type(cursor, at)?;
     }
+    let at = cursor.any(at);
     match ethertype {
         ETHERTYPE_IPV4 => Ok(Network::V4(at)),
         ETHERTYPE_IPV6 => Ok(Network::V6(at)),

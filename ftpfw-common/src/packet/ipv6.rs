@@ -80,7 +80,7 @@ fn step(cursor: &impl Cursor, carried: &mut Carried) -> Result<bool, ParseError>
         _ => (usize::from(length) + 1) * 8,
     };
     carried.protocol = header.u8::<0>();
-    carried.at += size;
+    carried.at = cursor.any(carried.at + size);
     if carried.at > carried.end {
         Err(ParseError::Malformed)
     } else {
