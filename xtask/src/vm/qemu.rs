@@ -66,7 +66,8 @@ impl Accelerator {
     const fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            // Without those two features: the kernel would copy by instructions that are emulated byte by byte.
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"],
         }
     }
 }
@@ -182,8 +183,8 @@ fn command(machine: &Machine<'_>) -> Result<Command> {
 }
 
 /// The kernel's command line: quiet, fast, and ended by what goes wrong.
-const APPEND: &str = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off no_timer_check \
-                      nosoftlockup net.ifnames=0 rdinit=/init";
+const APPEND: &str = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off init_on_alloc=0 \
+                      no_timer_check nosoftlockup net.ifnames=0 rdinit=/init";
 
 fn share(command: &mut Command, path: &Path, tag: &str, writable: bool) -> Result<()> {
     let path = path.to_str().context("a path is text")?;
