@@ -23,6 +23,7 @@ pub mod netns;
 pub mod nftables;
 pub mod nics;
 pub mod packets;
+pub mod patient;
 pub mod place;
 pub mod probe;
 pub mod programs;

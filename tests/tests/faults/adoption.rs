@@ -11,6 +11,7 @@ use ftpfw_common::abi::{maps, policy::Settings};
 use ftpfw_tests::control::{accept, dial, read_all};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
+use ftpfw_tests::patient::LongLived;
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
 use ftpfw_tests::refusal::{FAILED, refused};
 use ftpfw_tests::report::{Stats, Tuple};
@@ -53,7 +54,9 @@ impl State {
 #[test]
 fn after_a_crash_everything_is_as_it_was() -> Result<()> {
     let lab = Lab::new()?;
-    let mut scene = Scene::new(&lab)?;
+    let long_lived = LongLived::new()?;
+    let options = long_lived.options()?;
+    let mut scene = Scene::with(&lab, &options)?;
     let (mut first, mut second) = (scene.logged_in()?, scene.logged_in()?);
     scene.negotiate(&mut first)?;
     let address = SocketAddr::new(scene.address(), PORT);
@@ -72,7 +75,7 @@ fn after_a_crash_everything_is_as_it_was() -> Result<()> {
     let before = State::of(&scene.firewall)?;
 
     for crash in 1..=CRASHES {
-        scene.firewall.crash(&[])?;
+        scene.firewall.crash(&options)?;
         let after = State::of(&scene.firewall)?;
         ensure!(
             after == before,
@@ -101,7 +104,9 @@ fn after_a_crash_everything_is_as_it_was() -> Result<()> {
 #[test]
 fn no_syn_gets_through_while_programs_are_replaced() -> Result<()> {
     let lab = Lab::new()?;
-    let mut scene = Scene::new(&lab)?;
+    let long_lived = LongLived::new()?;
+    let options = long_lived.options()?;
+    let mut scene = Scene::with(&lab, &options)?;
     let mut talk = scene.logged_in()?;
     scene.negotiate(&mut talk)?;
     let watch = Watch::on(CLOSED);
@@ -109,7 +114,7 @@ fn no_syn_gets_through_while_programs_are_replaced() -> Result<()> {
     watch.during(&lab, || {
         for _ in 0..CRASHES {
             let programs = program_ids(&scene)?;
-            scene.firewall.crash(&[])?;
+            scene.firewall.crash(&options)?;
             ensure!(
                 program_ids(&scene)? != programs,
                 "the programs are the old ones"
