@@ -76,9 +76,8 @@ fn the_one_of_a_file() -> Result<()> {
     let said = detach(&other).output()?;
     ensure!(said.stdout == b"nothing to detach\n", "{said:?}");
     refused_by(&mut detach(&wrong), FAILED, &[":4:8: "])?;
-    let mut twice = place.command(&["detach", "--config"]);
-    twice.arg(&right);
-    refused_by(&mut twice, USAGE, &["--pin-dir"])?;
+    let twice = right.to_str().context("a path of ASCII")?;
+    refused(place, &["detach", "--config", twice], USAGE, &["--pin-dir"])?;
     expect_dropped(
         &firewall,
         &lab.client,

@@ -55,7 +55,8 @@ fn transfers_go_on_and_what_it_misses_is_counted() -> Result<()> {
 
     scene.firewall.signal(Signal::CONT)?;
     wait::until("the agent to say what it missed", || {
-        let events = scene.firewall.events(&[])?;
+        // It answers when it has taken all that piled up: one that is not optimised takes seconds for that.
+        let events = scene.firewall.events(&[]).unwrap_or_default();
         Ok(events
             .iter()
             .any(|it| it.event == "events-lost")
