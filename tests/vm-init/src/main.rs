@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{Resource, Rlimit, WaitOptions, getrlimit, setrlimit, wait};
 
 use plan::Plan;
 
@@ -69,6 +69,14 @@ fn work() -> ExitCode {
     }
 }
 
+/// As many open files as systemd allows to be asked for. The kernel by itself allows 4,096.
+fn allow_open_files() -> Result<()> {
+    const MOST: u64 = 1 << 19;
+    let limit = getrlimit(Resource::Nofile);
+    let maximum = Some(MOST);
+    setrlimit(Resource::Nofile, Rlimit { maximum, ..limit }).context("raise RLIMIT_NOFILE")
+}
+
 /// Whether all suites passed.
 fn run() -> Result<bool> {
     let plan = Plan::read(&fs::read_to_string("/plan").context("read /plan")?)?;
@@ -76,6 +84,7 @@ fn run() -> Result<bool> {
     root::enter(&plan.version, &plan.directory)?;
     plan.modules.iter().for_each(|it| modules::probe(it));
     loopback_up()?;
+    allow_open_files()?;
     env::set_current_dir(&plan.directory).with_context(|| format!("enter {}", plan.directory))?;
     let mut all_passed = true;
     for suite in &plan.suites {
