@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod client;
 pub mod container;
 pub mod control;
+pub mod descriptors;
 pub mod early;
 pub mod exchange;
 pub mod firewall;

@@ -22,7 +22,7 @@ use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::report::Tuple;
 use ftpfw_tests::scene::{LOGIN, OTHER, PORT, Scene};
 use ftpfw_tests::scripted::{Talk, heard};
-use ftpfw_tests::wait;
+use ftpfw_tests::{descriptors, wait};
 use ftpfw_user::kernel::{
     Maps, PinDir,
     tuples::{Arming, Owner},
@@ -117,6 +117,7 @@ fn a27_ten_thousand_sessions() -> Result<()> {
     const SESSIONS: usize = 10_000;
     const PORTS: std::ops::Range<u16> = 40_000..40_050;
     const COMMANDS: &[u8] = b"USER a\r\nPASS b\r\nEPSV\r\n";
+    descriptors::allow(SESSIONS + 200)?;
     let lab = Lab::new()?;
     let scene = Scene::new(&lab)?;
     let listeners: Vec<_> = PORTS

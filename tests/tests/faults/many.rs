@@ -16,9 +16,8 @@ use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::patient::LongLived;
 use ftpfw_tests::scripted::{Scripted, heard};
-use ftpfw_tests::wait;
+use ftpfw_tests::{descriptors, wait};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 const SESSIONS: usize = 10_000;
@@ -92,22 +91,9 @@ fn dial_from(from: IpAddr, to: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// As many descriptors as a process may have; a login gives it 1,024 of them.
-fn raise_the_limit() -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX);
-    let wanted = (SESSIONS + SESSIONS / CLIENTS + 100) as u64;
-    ensure!(
-        most >= wanted,
-        "a process may have {most} open files, and this test needs {wanted}: `ulimit -Hn {wanted}`"
-    );
-    let current = limit.maximum;
-    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).context("raise RLIMIT_NOFILE")
-}
-
 #[test]
 fn ten_thousand_control_connections() -> Result<()> {
-    raise_the_limit()?;
+    descriptors::allow(SESSIONS + SESSIONS / CLIENTS + 100)?;
     let lab = Lab::new()?;
     let clients = addresses(&lab)?;
     let server = Scripted::start(&lab.server, Family::V4)?;

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result};
 use ftpfw_tests::netns::Netns;
 use ftpfw_tests::nftables;
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Sockets that are held by one process, and need room in this one until then.
 pub const BATCH: usize = 5_000;
@@ -58,17 +57,4 @@ impl Drop for Holders {
 /// When nftables refuses.
 pub fn silence(clients: &Netns) -> Result<()> {
     nftables::load(clients, SILENCE)
-}
-
-/// Lets this process have as many sockets as it may.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn allow_many_sockets() -> Result<()> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let limit = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, limit).context("allow this process many sockets")
 }

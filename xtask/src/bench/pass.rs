@@ -11,12 +11,13 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use ftpfw_tests::descriptors;
 use ftpfw_tests::generator::{Generator, Load};
 use ftpfw_tests::netns::Netns;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use super::contender::{Contender, DATA_PORT, Filter, LETTING_IN};
-use super::hold::{BATCH, Holders, allow_many_sockets, silence};
+use super::hold::{BATCH, Holders, silence};
 use super::report::{Better, Bound, Report, Table};
 use super::rounds::Samples;
 
@@ -43,7 +44,7 @@ struct Pair {
 /// # Errors
 /// When a contender cannot be started, or does not let through what it is sent.
 pub fn measure(rounds: u32) -> Result<Report> {
-    allow_many_sockets()?;
+    descriptors::allow(2 * BATCH)?;
     let from = Netns::new("bench-generator")?;
     from.sysctl("ipv4/tcp_congestion_control", "reno")?;
     silence(&from)?;

@@ -8,12 +8,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use ftpfw_common::abi::maps;
 use ftpfw_tests::armed;
+use ftpfw_tests::descriptors;
 use ftpfw_tests::generator::{Generator, Load};
 use ftpfw_tests::netns::Netns;
 
 use super::contender::{Contender, Filter};
 use super::crowd::Crowd;
-use super::hold::{allow_many_sockets, silence};
+use super::hold::{self, silence};
 use super::meter::{self, Meter};
 use super::report::{Better, Bound, Report, Table};
 use super::rounds::Samples;
@@ -105,7 +106,7 @@ fn tuples(report: &mut Report, rounds: u32, options: &[&str]) -> Result<()> {
 }
 
 fn sessions(report: &mut Report, rounds: u32, options: &[&str]) -> Result<()> {
-    allow_many_sockets()?;
+    descriptors::allow(2 * hold::BATCH)?;
     let from = Netns::new("bench-generator")?;
     silence(&from)?;
     let counts = [1, SESSIONS];
