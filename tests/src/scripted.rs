@@ -7,12 +7,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with};
 
 use crate::control::{accept, dial};
 use crate::lab::{Family, Host};
 use crate::netns::Netns;
+use crate::wait;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 512;
@@ -91,7 +93,7 @@ impl<'a> Scripted<'a> {
             set_socket_reuseaddr(&socket, true)?;
             bind(&socket, &from).context("bind port 20")?;
             match connect(&socket, &to) {
-                Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(TcpStream::from(socket)),
+                Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from(socket)),
                 Err(error) => Err(error).with_context(|| format!("dial {to}")),
             }
         })?
@@ -115,7 +117,13 @@ pub fn listen_on(netns: &Netns, address: SocketAddr) -> Result<TcpListener> {
         let family = AddressFamily::from_raw(family_of(address));
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         set_socket_reuseaddr(&socket, true)?;
-        bind(&socket, &address).with_context(|| format!("bind {address}"))?;
+        // A process that another thread is about to start holds the last listener until its exec.
+        wait::until("the port to be free", || match bind(&socket, &address) {
+            Ok(()) => Ok(Some(())),
+            Err(Errno::ADDRINUSE) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .with_context(|| format!("bind {address}"))?;
         listen(&socket, BACKLOG)?;
         Ok(TcpListener::from(socket))
     })?

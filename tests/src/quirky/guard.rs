@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::firewall::Firewall;
@@ -47,9 +48,14 @@ impl<'a> Guard<'a> {
         let mut frozen = Frozen(Vec::new());
         for pid in self.lab.client.netns.pids()? {
             // A thread of the tests may be there, to send a packet.
-            if pid.as_raw_nonzero().get().cast_unsigned() != process::id() {
-                kill_process(pid, Signal::STOP)?;
-                frozen.0.push(pid);
+            if pid.as_raw_nonzero().get().cast_unsigned() == process::id() {
+                continue;
+            }
+            match kill_process(pid, Signal::STOP) {
+                Ok(()) => frozen.0.push(pid),
+                // It has ended meanwhile.
+                Err(Errno::SRCH) => {}
+                Err(error) => return Err(error).context("stop the client"),
             }
         }
         Ok(frozen)

@@ -40,7 +40,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let _ended = kill_process(Pid::from_child(&self.child), Signal::INT);
+        let _ended = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _reaped = self.child.wait();
     }
 }
