@@ -221,6 +221,7 @@ fn environment(accelerator: Accelerator, nics: Option<Nic>) -> Result<Vec<(&'sta
         // One in 25, and a few fields of the matrix: a second of the processor's is half a minute here.
         environment.push(("FTPFW_RANDOM", "2000".to_owned()));
         environment.push(("FTPFW_SPARSE", "8".to_owned()));
+        environment.push(("FTPFW_TRANSFERS", "60".to_owned()));
     }
     if let Some(nic) = nics {
         environment.push((ftpfw_tests::nics::VARIABLE, topology::ADDRESSES.join(",")));
