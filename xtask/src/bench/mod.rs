@@ -22,7 +22,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 
 use self::report::Report;
@@ -34,38 +34,23 @@ use crate::{setup as machine, test, workspace};
 pub struct Bench {
     #[command(subcommand)]
     what: What,
-    /// Where to write what was found [default: target/bench/WHAT.json]
-    #[arg(long, global = true, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Print it as Markdown too
-    #[arg(long, global = true)]
-    markdown: bool,
-    /// Draw each table into this directory, as WHAT-N.svg
-    #[arg(long, global = true, value_name = "DIR")]
-    plot: Option<PathBuf>,
-}
-
-impl Bench {
-    fn wants_report(&self) -> bool {
-        self.json.is_some() || self.markdown || self.plot.is_some()
-    }
 }
 
 /// What is measured.
 #[derive(Debug, Subcommand)]
 enum What {
     /// The cost of a packet that is dropped, against nftables, xdp-filter and the bare limit
-    Drop(Rounds),
+    Drop(Measurement),
     /// The cost of a packet of an established data connection, and bulk over one
-    Pass(Rounds),
+    Pass(Measurement),
     /// How long a client waits for the banner, and for a data connection
-    Setup(Rounds),
+    Setup(Measurement),
     /// The cost of a control segment, with and without a negotiation
-    Engine(Rounds),
+    Engine(Measurement),
     /// From one to a million tuples, from one to 100,000 sessions
-    Scale(Rounds),
+    Scale(Measurement),
     /// Control events that the agent follows
-    Agent(Rounds),
+    Agent(Measurement),
     /// Data SYNs that come before their tuple, by opener, with the cores idle and busy
     Race {
         /// Passive transfers with the inline opener; the agent's gets a tenth, for each loss costs 1 s
@@ -74,12 +59,21 @@ enum What {
     },
 }
 
-/// How long.
+/// How long, and what becomes of the report.
 #[derive(Debug, Args)]
-struct Rounds {
+struct Measurement {
     /// Rounds over all contenders; below 20, the intervals are too narrow
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Where to write what was found [default: target/bench/WHAT.json]
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Print it as Markdown too
+    #[arg(long)]
+    markdown: bool,
+    /// Draw each table into this directory, as WHAT-N.svg
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
 }
 
 /// Sets up, builds, measures.
@@ -87,10 +81,6 @@ struct Rounds {
 /// # Errors
 /// When something cannot be built or started, or when a count that must be 0 is not.
 pub fn run(bench: &Bench) -> Result<()> {
-    ensure!(
-        !matches!(bench.what, What::Race { .. }) || !bench.wants_report(),
-        "`race` counts and has no report: --json, --markdown and --plot are for the others"
-    );
     let mut phases = Phases::default();
     phases.step("set up", || {
         machine::toolchain()?;
@@ -105,32 +95,32 @@ pub fn run(bench: &Bench) -> Result<()> {
         return race::measure(transfers);
     }
     phases.step("set up the peers", machine::peers)?;
-    report(bench)
+    report(&bench.what)
 }
 
 /// All but the race, which is judged by a count and has no report.
-fn report(bench: &Bench) -> Result<()> {
+fn report(what: &What) -> Result<()> {
     let directory = workspace::target().join("bench");
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
-    let report = match &bench.what {
+    let (how, report) = match what {
         What::Race { .. } => return Ok(()),
-        What::Drop(Rounds { rounds }) => drop::measure(*rounds),
-        What::Pass(Rounds { rounds }) => pass::measure(*rounds),
-        What::Setup(Rounds { rounds }) => setup::measure(*rounds),
-        What::Engine(Rounds { rounds }) => engine::measure(*rounds),
-        What::Scale(Rounds { rounds }) => scale::measure(*rounds, &directory),
-        What::Agent(Rounds { rounds }) => agent::measure(*rounds),
-    }?;
-    show(bench, &report, &directory)
+        What::Drop(how) => (how, drop::measure(how.rounds)?),
+        What::Pass(how) => (how, pass::measure(how.rounds)?),
+        What::Setup(how) => (how, setup::measure(how.rounds)?),
+        What::Engine(how) => (how, engine::measure(how.rounds)?),
+        What::Scale(how) => (how, scale::measure(how.rounds, &directory)?),
+        What::Agent(how) => (how, agent::measure(how.rounds)?),
+    };
+    show(how, &report, &directory)
 }
 
-fn show(bench: &Bench, report: &Report, directory: &Path) -> Result<()> {
+fn show(how: &Measurement, report: &Report, directory: &Path) -> Result<()> {
     let json = directory.join(format!("{}.json", report.name));
-    report.write_json(bench.json.as_deref().unwrap_or(&json))?;
-    if bench.markdown {
+    report.write_json(how.json.as_deref().unwrap_or(&json))?;
+    if how.markdown {
         println!("{}", report.markdown()?);
     }
-    let Some(directory) = &bench.plot else {
+    let Some(directory) = &how.plot else {
         return Ok(());
     };
     fs::create_dir_all(directory)?;
