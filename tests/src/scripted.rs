@@ -111,7 +111,7 @@ fn family_of(address: SocketAddr) -> u16 {
 /// Listens, with room for many.
 ///
 /// # Errors
-/// When the address is taken.
+/// When the address stays taken.
 pub fn listen_on(netns: &Netns, address: SocketAddr) -> Result<TcpListener> {
     netns.run(|| {
         let family = AddressFamily::from_raw(family_of(address));

@@ -218,7 +218,8 @@ fn environment(accelerator: Accelerator, nics: Option<Nic>) -> Result<Vec<(&'sta
         ("FTPFW_PATIENCE", accelerator.patience().to_string()),
     ];
     if accelerator == Accelerator::Tcg {
-        // One in 25, and a few fields of the matrix: a second of the processor's is half a minute here.
+        // One in 25, a few fields of the matrix, half of the transfers among faults: a second of the
+        // processor's is half a minute here.
         environment.push(("FTPFW_RANDOM", "2000".to_owned()));
         environment.push(("FTPFW_SPARSE", "8".to_owned()));
         environment.push(("FTPFW_TRANSFERS", "60".to_owned()));
