@@ -38,7 +38,7 @@ pub use kernel::Line;
 pub use qemu::PROGRAM as QEMU;
 
 /// Time for a suite, s: far more than any takes on an emulated processor.
-const TIMEOUT: u64 = 3600;
+const TIMEOUT: u64 = 7200;
 
 /// The arguments of `cargo xtask vm`.
 #[derive(Debug, Args)]
