@@ -6,6 +6,7 @@
 pub mod armed;
 pub mod cgroup;
 pub mod client;
+pub mod config_file;
 pub mod container;
 pub mod control;
 pub mod descriptors;

@@ -9,46 +9,36 @@ mod service;
 mod unit;
 mod wrong;
 
-use std::fs;
-use std::path::PathBuf;
+use std::ops::Deref;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use ftpfw_tests::config_file::ConfigFile;
 use ftpfw_tests::firewall::{Firewall, mode};
 use ftpfw_tests::lab::Lab;
 use ftpfw_tests::place::Place;
 use ftpfw_tests::wait;
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 /// A configuration file that a test writes again and again.
-struct File {
-    path: PathBuf,
-    _directory: TempDir,
+struct File(ConfigFile);
+
+impl Deref for File {
+    type Target = ConfigFile;
+
+    fn deref(&self) -> &ConfigFile {
+        &self.0
+    }
 }
 
 impl File {
     fn new(text: &str) -> Result<Self> {
-        let directory = TempDir::with_prefix("ftpfw-configuration-")?;
-        let file = Self {
-            path: directory.path().join("ftpfw.toml"),
-            _directory: directory,
-        };
-        file.write(text)?;
-        Ok(file)
-    }
-
-    fn write(&self, text: &str) -> Result<()> {
-        fs::write(&self.path, text).context("write the configuration file")
-    }
-
-    fn path(&self) -> &str {
-        self.path.to_str().expect("a path of ASCII")
+        Ok(Self(ConfigFile::new(text)?))
     }
 
     /// `ftpfw run --config FILE WORDS…`.
     fn run(&self, place: &Place, words: &[&str]) -> Command {
-        place.command(&[&["run", "--config", self.path()], words].concat())
+        place.command(&[&["run"], self.options().as_slice(), words].concat())
     }
 
     /// The same, started.

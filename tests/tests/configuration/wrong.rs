@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
@@ -77,7 +78,8 @@ fn check(file: &File, words: &[&str]) -> Result<Output> {
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
     let copy = directory.path().join("ftpfw");
     fs::copy(program()?, &copy)?;
-    let (parent, path) = (file.path.parent().context("a directory")?, &file.path);
+    let path = Path::new(file.path());
+    let parent = path.parent().context("a directory")?;
     fs::set_permissions(parent, Permissions::from_mode(0o755))?;
     fs::set_permissions(path, Permissions::from_mode(0o644))?;
     let mut command = Command::new("setpriv");

@@ -11,7 +11,7 @@ use ftpfw_common::abi::{maps, policy::Settings};
 use ftpfw_tests::control::{accept, dial, read_all};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
-use ftpfw_tests::patient::LongLived;
+use ftpfw_tests::patient;
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
 use ftpfw_tests::refusal::{FAILED, refused};
 use ftpfw_tests::report::{Stats, Tuple};
@@ -54,8 +54,8 @@ impl State {
 #[test]
 fn after_a_crash_everything_is_as_it_was() -> Result<()> {
     let lab = Lab::new()?;
-    let long_lived = LongLived::new()?;
-    let options = long_lived.options()?;
+    let long_lived = patient::long_lived()?;
+    let options = long_lived.options();
     let mut scene = Scene::with(&lab, &options)?;
     let (mut first, mut second) = (scene.logged_in()?, scene.logged_in()?);
     scene.negotiate(&mut first)?;
@@ -104,8 +104,8 @@ fn after_a_crash_everything_is_as_it_was() -> Result<()> {
 #[test]
 fn no_syn_gets_through_while_programs_are_replaced() -> Result<()> {
     let lab = Lab::new()?;
-    let long_lived = LongLived::new()?;
-    let options = long_lived.options()?;
+    let long_lived = patient::long_lived()?;
+    let options = long_lived.options();
     let mut scene = Scene::with(&lab, &options)?;
     let mut talk = scene.logged_in()?;
     scene.negotiate(&mut talk)?;

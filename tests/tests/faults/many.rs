@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::control::{accept, prepare};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
-use ftpfw_tests::patient::LongLived;
+use ftpfw_tests::patient;
 use ftpfw_tests::scripted::{Scripted, heard};
 use ftpfw_tests::{descriptors, wait};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
@@ -102,8 +102,8 @@ fn ten_thousand_control_connections() -> Result<()> {
         .step_by(CLIENTS)
         .map(|number| Ok((of(number).1, server.listen(of(number).1)?)))
         .collect::<Result<_>>()?;
-    let long_lived = LongLived::new()?;
-    let firewall = Firewall::start(&lab.server, &long_lived.options()?)?;
+    let long_lived = patient::long_lived()?;
+    let firewall = Firewall::start(&lab.server, &long_lived.options())?;
 
     let (done, all) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel();

@@ -2,19 +2,19 @@
 //! nothing is open afterwards, and the kernel counts what it counts without faults.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
+use ftpfw_tests::config_file::ConfigFile;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::probe::{Answer, scan};
 use ftpfw_tests::random::{self, Random};
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use rustix::process::Signal;
-use tempfile::NamedTempFile;
 
 use crate::session::Session;
 use crate::watch::Watch;
@@ -28,7 +28,7 @@ const FAULTS: [Signal; 3] = [Signal::KILL, Signal::TERM, Signal::HUP];
 
 /// The configuration file of the agents, which changes with each SIGHUP.
 struct Policy {
-    file: NamedTempFile,
+    file: ConfigFile,
     /// A timeout that matters to no transfer, minutes.
     minutes: u32,
 }
@@ -36,7 +36,7 @@ struct Policy {
 impl Policy {
     fn new() -> Result<Self> {
         let mut policy = Self {
-            file: NamedTempFile::with_prefix("ftpfw-faults-")?,
+            file: ConfigFile::new("")?,
             minutes: 3,
         };
         policy.change()?;
@@ -46,13 +46,13 @@ impl Policy {
     fn change(&mut self) -> Result<()> {
         self.minutes += 1;
         let text = format!("[timeouts]\nudp_flow = \"{}m\"\n", self.minutes);
-        Ok(fs::write(self.file.path(), text)?)
+        self.file.write(&text)
     }
 
     /// Agents stay attached when they are asked to end: what is tested is the next one.
-    fn options(&self) -> Result<[&str; 3]> {
-        let path = self.file.path().to_str().context("a plain path")?;
-        Ok(["--keep-attached", "--config", path])
+    fn options(&self) -> [&str; 3] {
+        let [option, path] = self.file.options();
+        ["--keep-attached", option, path]
     }
 }
 
@@ -98,7 +98,7 @@ fn none_is_lost_while_the_agent_dies_and_starts() -> Result<()> {
 fn run(seed: u64, plan: &Plan<'_>) -> Result<Outcome> {
     let lab = Lab::new()?;
     let mut policy = Policy::new()?;
-    let mut firewall = Firewall::start(&lab.server, &policy.options()?)?;
+    let mut firewall = Firewall::start(&lab.server, &policy.options())?;
     let mut options = Options::new(Daemon::Vsftpd, Family::V4);
     options.passive_ports = PORTS;
     let server = FtpServer::start(&lab.server, &options)?;
@@ -185,11 +185,11 @@ fn strike(firewall: &mut Firewall, policy: &mut Policy, random: &mut Random) -> 
     }
     firewall.end_by(fault)?;
     pause(random, 100);
-    firewall.launch(&policy.options()?)?;
+    firewall.launch(&policy.options())?;
     if random.chance(50) {
         pause(random, 200);
         firewall.end_by(Signal::KILL)?;
-        firewall.launch(&policy.options()?)?;
+        firewall.launch(&policy.options())?;
     }
     firewall.wait_for("ready")
 }

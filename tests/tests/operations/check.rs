@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
+use ftpfw_tests::config_file::ConfigFile;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Host, Lab};
 use ftpfw_tests::place::{Place, program};
@@ -191,14 +192,10 @@ fn programs_of_others_and_our_own() -> Result<()> {
     checks.expect("eth0", "other-xdp", "warning", "before ftpfw")?;
     ensure!(checks.code == Some(0), "{}", checks.printed);
     // And by its own pins it is itself.
-    let file = tempfile::NamedTempFile::new()?;
     let pins = other.place().pins.display();
-    fs::write(
-        file.path(),
-        format!("interfaces = [\"eth0\"]\npin_dir = \"{pins}\"\n"),
-    )?;
-    let path = file.path().to_str().context("a path of ASCII")?;
-    let checks = check(&lab.server, &["--host", "--config", path])?;
+    let text = format!("interfaces = [\"eth0\"]\npin_dir = \"{pins}\"\n");
+    let file = ConfigFile::new(&text)?;
+    let checks = check(&lab.server, &["--host", "--config", file.path()])?;
     checks.expect("eth0", "interface", "ok", "protected by ftpfw already")?;
     checks.expect("eth0", "other-xdp", "ok", "")?;
     checks.expect("eth0", "other-tc", "ok", "")?;
@@ -228,29 +225,25 @@ fn daemons_and_who_would_be_cut_off() -> Result<()> {
         checks.printed
     );
     // With the port open, as the file has it, nobody is cut off.
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), format!("open_ports = [\"{port}/tcp\"]\n"))?;
-    let path = file.path().to_str().context("a path of ASCII")?;
-    let checks = check(&lab.server, &["--host", "--config", path])?;
+    let file = ConfigFile::new(&format!("open_ports = [\"{port}/tcp\"]\n"))?;
+    let checks = check(&lab.server, &["--host", "--config", file.path()])?;
     checks.expect("host", "listeners", "ok", "")
 }
 
 #[test]
 fn a_file_and_the_host_together() -> Result<()> {
     let lab = Lab::new()?;
-    let file = tempfile::NamedTempFile::new()?;
-    let path = file.path().to_str().context("a path of ASCII")?;
-    fs::write(file.path(), "interfaces = [\"eth0:tc\"]\n")?;
+    let file = ConfigFile::new("interfaces = [\"eth0:tc\"]\n")?;
     // Alone, the file is read and nothing is looked at.
-    let checks = check(&lab.server, &["--config", path])?;
+    let checks = check(&lab.server, &file.options())?;
     ensure!(checks.all.is_empty(), "{}", checks.printed);
     lab.server.netns.ip("link add br9 type bridge")?;
-    let checks = check(&lab.server, &["--config", path, "-i", "br9"])?;
+    let checks = check(&lab.server, &["--config", file.path(), "-i", "br9"])?;
     checks.expect("eth0", "xdp", "ok", "mode tc")?;
     checks.expect("br9", "xdp", "warning", "generic mode")?;
     // What is wrong with the file is a failure, whatever the host is like.
-    fs::write(file.path(), "udp = \"maybe\"\n")?;
-    let checks = check(&lab.server, &["--config", path, "--host"])?;
+    file.write("udp = \"maybe\"\n")?;
+    let checks = check(&lab.server, &["--config", file.path(), "--host"])?;
     ensure!(
         checks.code == Some(FAILED) && checks.problems().is_empty(),
         "{}",
