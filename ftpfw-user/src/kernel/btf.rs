@@ -1,10 +1,15 @@
 //! Layouts of the kernel's structures, from its BTF.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+};
 
 use anyhow::{Context as _, bail};
-use btf_rs::{Btf, BtfType, Struct, Type};
+use btf_rs::{Backend, Btf, BtfType, Struct, Type};
 use ftpfw_common::abi::kernel::KernelLayout;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// The types of the running kernel.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -17,9 +22,7 @@ const DEPTH: u32 = 8;
 ///
 /// When the kernel has no BTF, or a structure lacks what is asked for.
 pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
-    // At once: `from_file` looks for each of its names with a call of the kernel's.
-    let bytes = fs::read(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
-    let btf = Btf::from_bytes(&bytes).with_context(|| format!("cannot read {VMLINUX}"))?;
+    let btf = types()?;
     let common = |member| offset(&btf, "sock", &["__sk_common", member]);
     Ok(KernelLayout {
         family: common("skc_family")?,
@@ -50,9 +53,22 @@ pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
 ///
 /// When the kernel has no BTF.
 pub fn has_tracepoint(name: &str) -> anyhow::Result<bool> {
-    let btf = Btf::from_file(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
+    let btf = types()?;
     let found = btf.resolve_types_by_name(&format!("btf_trace_{name}"));
     Ok(found.is_ok_and(|types| !types.is_empty()))
+}
+
+/// The types of the running kernel, read where they lie: a few of 100,000 and more are asked for, and
+/// `Backend::Cache` begins with a string for each of their names.
+fn types() -> anyhow::Result<Btf> {
+    let copy = || -> anyhow::Result<Btf> {
+        // A copy in memory: sysfs does not map its files before Linux 6.16 (fs/sysfs, kernel/bpf/sysfs_btf.c).
+        let mut copy = File::from(memfd_create(c"vmlinux.btf", MFdFlags::MFD_CLOEXEC)?);
+        io::copy(&mut File::open(VMLINUX)?, &mut copy)?;
+        let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        Ok(Btf::from_file_with_backend(path, Backend::Mmap)?)
+    };
+    copy().with_context(|| format!("cannot read {VMLINUX}"))
 }
 
 /// The number of this thread's network namespace.
@@ -149,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_an_error() {
-        let btf = Btf::from_file(VMLINUX).unwrap();
+        let btf = types().unwrap();
         for (name, path) in [
             ("no_such_struct", ["a", "b"]),
             ("sock", ["__sk_common", "no_such_member"]),
