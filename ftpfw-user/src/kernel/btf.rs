@@ -23,25 +23,28 @@ const DEPTH: u32 = 8;
 /// When the kernel has no BTF, or a structure lacks what is asked for.
 pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
     let btf = types()?;
-    let common = |member| offset(&btf, "sock", &["__sk_common", member]);
+    let named = |name| Outer::named(&btf, name);
+    let (sock, inet_sock, tcp_sock) = (named("sock")?, named("inet_sock")?, named("tcp_sock")?);
+    let (net, task) = (named("net")?, named("task_struct")?);
+    let common = |member| sock.offset(&["__sk_common", member]);
     Ok(KernelLayout {
         family: common("skc_family")?,
-        protocol: offset(&btf, "sock", &["sk_protocol"])?,
-        local_v4: offset(&btf, "inet_sock", &["inet_saddr"])?,
+        protocol: sock.offset(&["sk_protocol"])?,
+        local_v4: inet_sock.offset(&["inet_saddr"])?,
         remote_v4: common("skc_daddr")?,
         local_v6: common("skc_v6_rcv_saddr")?,
         remote_v6: common("skc_v6_daddr")?,
-        local_port: offset(&btf, "inet_sock", &["inet_sport"])?,
+        local_port: inet_sock.offset(&["inet_sport"])?,
         remote_port: common("skc_dport")?,
         // `possible_net_t` holds nothing but the pointer.
         net: common("skc_net")?,
-        inum: offset(&btf, "net", &["ns", "inum"])?,
-        pid: offset(&btf, "task_struct", &["pid"])?,
-        tgid: offset(&btf, "task_struct", &["tgid"])?,
+        inum: net.offset(&["ns", "inum"])?,
+        pid: task.offset(&["pid"])?,
+        tgid: task.offset(&["tgid"])?,
         flags: common("skc_flags")?,
         // A `struct tcp_sock` begins with its `struct sock`.
-        received: offset(&btf, "tcp_sock", &["bytes_received"])?,
-        acked: offset(&btf, "tcp_sock", &["bytes_acked"])?,
+        received: tcp_sock.offset(&["bytes_received"])?,
+        acked: tcp_sock.offset(&["bytes_acked"])?,
         namespace: namespace()?,
     })
 }
@@ -80,29 +83,44 @@ fn namespace() -> anyhow::Result<u32> {
     u32::try_from(number).with_context(|| format!("{FILE} has the number {number}"))
 }
 
-/// Byte offset of a member of a struct, and of members inside of it.
-fn offset(btf: &Btf, name: &str, path: &[&str]) -> anyhow::Result<u32> {
-    let missing = || format!("the kernel's BTF has no {name}.{}", path.join("."));
-    let types = btf.resolve_types_by_name(name).with_context(missing)?;
-    let mut outer = types
-        .into_iter()
-        .find_map(|it| match it {
+/// A struct of the kernel's whose members are looked for.
+struct Outer<'a> {
+    btf: &'a Btf,
+    name: &'a str,
+    it: Struct,
+}
+
+impl<'a> Outer<'a> {
+    /// Goes through all types once.
+    fn named(btf: &'a Btf, name: &'a str) -> anyhow::Result<Self> {
+        let missing = || format!("the kernel's BTF has no struct {name}");
+        let types = btf.resolve_types_by_name(name).with_context(missing)?;
+        let it = types.into_iter().find_map(|it| match it {
             Type::Struct(it) => Some(it),
             _ => None,
-        })
-        .with_context(missing)?;
-    let mut bits = 0;
-    for (nth, member) in path.iter().enumerate() {
-        let (at, inner) = find(btf, &outer, member, DEPTH).with_context(missing)?;
-        bits += at;
-        if nth + 1 < path.len() {
-            outer = structure(btf, inner).with_context(missing)?;
+        });
+        let it = it.with_context(missing)?;
+        Ok(Self { btf, name, it })
+    }
+
+    /// Byte offset of a member, and of members inside of it.
+    fn offset(&self, path: &[&str]) -> anyhow::Result<u32> {
+        let missing = || format!("the kernel's BTF has no {}.{}", self.name, path.join("."));
+        let mut outer = self.it.clone();
+        let mut bits = 0;
+        for (nth, member) in path.iter().enumerate() {
+            let (at, inner) = find(self.btf, &outer, member, DEPTH).with_context(missing)?;
+            bits += at;
+            if nth + 1 < path.len() {
+                outer = structure(self.btf, inner).with_context(missing)?;
+            }
         }
+        if !bits.is_multiple_of(8) {
+            let name = self.name;
+            bail!("{name}.{} is a bit field in this kernel", path.join("."));
+        }
+        Ok(bits / 8)
     }
-    if !bits.is_multiple_of(8) {
-        bail!("{name}.{} is a bit field in this kernel", path.join("."));
-    }
-    Ok(bits / 8)
 }
 
 /// Bit offset and type of a member, also of anonymous structs and unions inside.
@@ -166,12 +184,14 @@ mod tests {
     #[test]
     fn what_is_not_there_is_an_error() {
         let btf = types().unwrap();
-        for (name, path) in [
-            ("no_such_struct", ["a", "b"]),
-            ("sock", ["__sk_common", "no_such_member"]),
-            ("sock", ["no_such_member", "skc_net"]),
+        let error = Outer::named(&btf, "no_such_struct").err().unwrap();
+        assert!(error.to_string().contains("no_such_struct"), "{error:#}");
+        let sock = Outer::named(&btf, "sock").unwrap();
+        for path in [
+            ["__sk_common", "no_such_member"],
+            ["no_such_member", "skc_net"],
         ] {
-            let error = offset(&btf, name, &path).unwrap_err();
+            let error = sock.offset(&path).unwrap_err();
             assert!(error.to_string().contains(&path.join(".")), "{error:#}");
         }
     }
