@@ -22,7 +22,7 @@ use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::firewall::Firewall;
 use crate::lab::{Family, Host};
-use crate::wait::patience;
+use crate::wait::{factor, patience};
 
 /// Closed on every host of a laboratory and never protected (tcpmux): its answer is a RST.
 const SENTINEL: u16 = 1;
@@ -30,7 +30,9 @@ const SENTINEL: u16 = 1;
 const BATCH: usize = 128;
 /// For how long the answer to the last SYN may stay away before all of a batch counts as lost on its
 /// way: a veth's ring of 256 frames overflows where other traffic fills it on a busy machine.
-const LOST_AFTER: Duration = Duration::from_secs(2);
+fn lost_after() -> Duration {
+    Duration::from_secs(2) * factor()
+}
 
 /// What came back for a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +150,7 @@ impl Scanner {
             Some(ipproto::TCP),
         )
         .context("open a raw socket")?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(LOST_AFTER))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(lost_after()))?;
         Ok(Self {
             socket,
             source: SocketAddr::new(source, port),
@@ -209,7 +211,7 @@ impl Scanner {
 
     /// Notes answers until the one of the last SYN; whether that came.
     fn receive_until_sentinel(&self, answers: &mut BTreeMap<u16, Answer>) -> Result<bool> {
-        let deadline = Instant::now() + LOST_AFTER;
+        let deadline = Instant::now() + lost_after();
         let mut buffer = [0; 2048];
         while Instant::now() < deadline {
             let length = match recvfrom(&self.socket, &mut buffer, RecvFlags::empty()) {

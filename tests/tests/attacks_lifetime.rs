@@ -12,6 +12,7 @@ use ftpfw_tests::probe::expect_dropped;
 use ftpfw_tests::report::Tuple;
 use ftpfw_tests::scene::{LOGIN, OTHER, PORT, Scene, fill};
 use ftpfw_tests::scripted::{Scripted, Talk};
+use ftpfw_tests::wait;
 use ftpfw_tests::wire::Wire;
 use ftpfw_user::kernel::{Maps, PinDir, Wire as Bytes};
 
@@ -133,7 +134,7 @@ fn a26_spoofed_syn() -> Result<()> {
         let frame = segment("S", 1, 0).frame(haunt.socket(), haunt.server(PORT));
         spoofer.send(&lab.server, frame)?;
     }
-    ftpfw_tests::wait::until("the SYNs to be let through", || {
+    wait::until("the SYNs to be let through", || {
         let passed = scene.firewall.stats()?.pass["tuple"] - before;
         Ok((passed == 100).then_some(()))
     })?;
@@ -241,14 +242,15 @@ fn a28_after_the_listeners_end() -> Result<()> {
 
 #[test]
 fn a28_after_the_deadline() -> Result<()> {
-    const LIFETIME: u64 = 300_000_000;
+    // Long enough to be seen alive.
+    let lifetime = 300_000_000 * u64::from(wait::factor());
     let lab = Lab::new()?;
     let scene = Scene::new(&lab)?;
     let maps = Maps::open(&PinDir::new(scene.firewall.place().pins.clone()))?;
     let mut settings = maps.settings()?;
     let now: Settings = settings.get(&0, 0)?.0;
     let short = Settings {
-        tuple_lifetime: LIFETIME,
+        tuple_lifetime: lifetime,
         ..now
     };
     settings.set(0, Bytes(short), 0)?;

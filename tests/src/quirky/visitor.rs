@@ -8,6 +8,7 @@ use anyhow::{Context as _, Error, Result, bail, ensure};
 
 use crate::client::Tool;
 use crate::transcript::unescape;
+use crate::wait::factor;
 
 /// A client, as a `by` line of a transcript names it.
 #[derive(Clone, Debug)]
@@ -37,13 +38,19 @@ impl Visitor {
     }
 
     /// The words for its command line. lftp's setting goes into a file of `directory`, as it takes only
-    /// one command line of commands.
+    /// one command line of commands. curl's patience with a connection, which includes the login, is
+    /// longer where everything takes longer.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn words(&self, directory: &Path) -> Result<Vec<String>> {
         if self.tool != Tool::Lftp || self.words.is_empty() {
-            return Ok(self.words.clone());
+            let mut words = self.words.clone();
+            if let Some(option) = words.iter().position(|it| it == "--connect-timeout") {
+                let seconds = words.get_mut(option + 1).context("a number of seconds")?;
+                *seconds = (seconds.parse::<u32>()? * factor()).to_string();
+            }
+            return Ok(words);
         }
         let path = directory.join("settings");
         fs::write(&path, self.words.join(" "))?;
