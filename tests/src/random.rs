@@ -30,6 +30,16 @@ pub fn sparse() -> Result<NonZero<usize>> {
     NonZero::new(number).context("FTPFW_SPARSE=0: one field in none")
 }
 
+/// One in `FTPFW_SPARSE` of them, at least one of any; of each `place` in a row of such lists another.
+///
+/// # Errors
+/// As [`sparse`].
+pub fn sample<T>(all: Vec<T>, place: usize) -> Result<Vec<T>> {
+    let sparse = sparse()?.get();
+    let first = place % sparse.min(all.len()).max(1);
+    Ok(all.into_iter().skip(first).step_by(sparse).collect())
+}
+
 fn number(variable: &str, default: u64) -> Result<u64> {
     match env::var(variable) {
         Ok(text) => text.parse().with_context(|| format!("{variable}={text}")),

@@ -7,6 +7,7 @@ use ftpfw_tests::client::{Mode, Tool};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::matrix::{Cell, run_cell};
+use ftpfw_tests::random;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
 use ftpfw_tests::tls::{Protection, Security, Tls};
 
@@ -88,6 +89,7 @@ pub fn run(lab: &Lab, daemon: Daemon, tls: Tls, family: Family) -> Result<()> {
     if cells.is_empty() {
         return Ok(());
     }
+    let cells = random::sample(cells, daemon as usize)?;
     let options = Options::new(daemon, family).with_tls(tls);
     let server = FtpServer::start(&lab.server, &options)?;
     for cell in cells {

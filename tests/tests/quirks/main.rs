@@ -11,6 +11,7 @@ use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::matrix::Cell;
 use ftpfw_tests::quirky::{Guard, Quirky, Script, Visitor};
+use ftpfw_tests::random;
 use ftpfw_tests::scene::fill;
 use ftpfw_tests::service;
 use ftpfw_tests::transcript::Transcript;
@@ -89,7 +90,8 @@ fn refused_by_the_agent() -> Result<()> {
 fn with_options(name: &str, options: &[&str]) -> Result<()> {
     let lab = Lab::new()?;
     let stage = Stage::set(&lab, name)?;
-    let visits = visits(&stage.quirk);
+    let place = QUIRKS.iter().position(|it| *it == name);
+    let visits = random::sample(visits(&stage.quirk), place.unwrap_or(0))?;
     let alone = stage.alone(&visits)?;
     stage.behind_ftpfw(&visits, &alone, options)
 }
