@@ -67,8 +67,8 @@ pub struct Vm {
     /// Write docs/kernels.md from what was found; name all kernels that it shall have
     #[arg(long)]
     page: bool,
-    /// Only the suites with one of these names; or, when there is no such suite, only the tests whose
-    /// names contain one of them
+    /// Only the suites with one of these names, or of a suite only the tests with `SUITE::TEST` in their
+    /// names; or, when there is no such suite, only the tests whose names contain one of them
     filters: Vec<String>,
 }
 
@@ -158,7 +158,7 @@ impl Scene<'_> {
             fs::remove_dir_all(&results).context("remove the results of an earlier run")?;
         }
         let accelerator = Accelerator::find();
-        let (suites, filters) = choose(suites::of(kernel.line, vm.nics(), vm.smoke), &vm.filters);
+        let suites = choose(suites::of(kernel.line, vm.nics(), vm.smoke), &vm.filters);
         let jobs = vm.jobs.or_else(|| thread::available_parallelism().ok());
         let jobs = jobs.map_or(1, NonZero::get).min(suites.len());
         println!(
@@ -172,7 +172,7 @@ impl Scene<'_> {
         let work = || -> Result<()> {
             loop {
                 let next = waiting.lock().expect("nobody panics").next();
-                let Some((at, suite)) = next else {
+                let Some((at, (suite, filters))) = next else {
                     return Ok(());
                 };
                 let results = results.join(suite.name);
@@ -225,13 +225,47 @@ impl Scene<'_> {
     }
 }
 
-/// The suites that are named by the filters, and the filters for their tests.
-fn choose<'a>(all: &[Suite], filters: &'a [String]) -> (Vec<Suite>, &'a [String]) {
-    let is_named = |suite: &&Suite| filters.iter().any(|filter| filter == suite.name);
-    let named: Vec<Suite> = all.iter().filter(is_named).copied().collect();
+/// The suites that are named by the filters, each with the filters for its tests.
+fn choose(all: &[Suite], filters: &[String]) -> Vec<(Suite, Vec<String>)> {
+    let of = |suite: &Suite| -> Option<Vec<String>> {
+        let named = filters.iter().filter_map(|it| it.strip_prefix(suite.name));
+        let tests: Vec<&str> = named
+            .filter_map(|rest| rest.strip_prefix("::").or(rest.is_empty().then_some("")))
+            .collect();
+        let wholly = tests.contains(&"");
+        let wanted = tests.iter().filter(|_| !wholly);
+        (!tests.is_empty()).then(|| wanted.map(|it| (*it).to_owned()).collect())
+    };
+    let named: Vec<_> = all.iter().filter_map(|it| Some((*it, of(it)?))).collect();
     if named.is_empty() {
-        (all.to_vec(), filters)
+        all.iter().map(|it| (*it, filters.to_vec())).collect()
     } else {
-        (named, &[])
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_and_tests_are_chosen_by_name() {
+        let all = suites::of(Line::V6_1, None, false);
+        let chosen = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
+            let chosen = choose(all, &words).into_iter();
+            chosen
+                .map(|(suite, tests)| (suite.name, tests.join(" ")))
+                .collect::<Vec<_>>()
+        };
+        let of = |tests: &str| Vec::from_iter(all.iter().map(|it| (it.name, tests.to_owned())));
+        assert_eq!(chosen(&[]), of(""));
+        assert_eq!(chosen(&["pasv", "epsv"]), of("pasv epsv"));
+        let (one, no) = ("one_port", String::new());
+        assert_eq!(chosen(&[one]), [(one, no.clone())]);
+        assert_eq!(chosen(&[one, "one_port::pasv"]), [(one, no.clone())]);
+        let words = ["features", "one_port::pasv", "one_port::port"];
+        let tests = "pasv port".to_owned();
+        assert_eq!(chosen(&words), [(one, tests), ("features", no)]);
     }
 }
