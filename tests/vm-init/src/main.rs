@@ -26,9 +26,12 @@ const EXIT_PORT: u64 = 0xf4;
 const BASE: u8 = 16;
 /// The argument of the process that does the work.
 const WORK: &str = "work";
+/// Where it finds the plan.
+const PLAN: &str = "/run/plan";
 
-/// Process 1 does nothing but to inherit orphans and to reap them: they would stay behind as zombies,
-/// and tests that wait for their end would wait in vain. A second process does the work.
+/// Process 1 changes the root, and then does nothing but to inherit orphans and to reap them: they would
+/// stay behind as zombies, and tests that wait for their end would wait in vain. A second process does
+/// the work.
 fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(WORK) {
         return work();
@@ -45,14 +48,30 @@ fn first() -> Result<()> {
     // Before the root changes.
     let ports = OpenOptions::new().write(true).open("/dev/port");
     let ports = ports.context("open /dev/port")?;
-    let worker = Command::new("/init").arg(WORK).stdin(Stdio::null()).spawn();
+    let status = serve().unwrap_or_else(|error| {
+        eprintln!("vm-init: {error:#}");
+        None
+    });
+    leave(&ports, status)
+}
+
+/// Has the work done; its status.
+fn serve() -> Result<Option<i32>> {
+    let text = fs::read_to_string("/plan").context("read /plan")?;
+    let plan = Plan::read(&text)?;
+    modules::load_listed()?;
+    // Here, as the kernel's own threads have the root of process 1: there they look for `modprobe`.
+    root::enter(&plan.version, &plan.directory)?;
+    fs::write(PLAN, text).context("pass the plan on")?;
+    let mut worker = Command::new("/proc/self/exe");
+    let worker = worker.arg(WORK).stdin(Stdio::null()).spawn();
     let worker = worker.context("start the second process")?;
     loop {
         let Some((pid, status)) = wait(WaitOptions::empty()).context("wait")? else {
             continue;
         };
         if pid.as_raw_nonzero().get().cast_unsigned() == worker.id() {
-            return leave(&ports, status.exit_status());
+            return Ok(status.exit_status());
         }
     }
 }
@@ -79,9 +98,7 @@ fn allow_open_files() -> Result<()> {
 
 /// Whether all suites passed.
 fn run() -> Result<bool> {
-    let plan = Plan::read(&fs::read_to_string("/plan").context("read /plan")?)?;
-    modules::load_listed()?;
-    root::enter(&plan.version, &plan.directory)?;
+    let plan = Plan::read(&fs::read_to_string(PLAN).context("read the plan")?)?;
     plan.modules.iter().for_each(|it| modules::probe(it));
     loopback_up()?;
     allow_open_files()?;
