@@ -38,6 +38,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex as AsyncMutex,
 };
+use tracing::warn;
 
 use crate::{
     kernel::{
@@ -175,6 +176,9 @@ impl Agent {
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let leftovers = Leftovers::new(&shared.maps)?;
+        if let Err(error) = leftovers.sees_connections() {
+            warn!("{error}; what ends without being seen is not collected: `ftpfw check`");
+        }
         // Early programs ask for no idle places, and do not tell when one is busy.
         let idle = match interfaces.kernel.programs() {
             Programs::Full => Some(shared.maps.idle_finder()?),

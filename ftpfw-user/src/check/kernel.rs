@@ -3,14 +3,16 @@
 use super::Check;
 use crate::{
     config::Config,
-    kernel::{Kernel, LoadOptions, PinDir, Programs, others, requirements, trial},
+    kernel::{
+        Kernel, LoadOptions, PinDir, Programs, others, requirements, sockets::Inquiry, trial,
+    },
 };
 
 const ABOUT: &str = "kernel";
 
 /// Everything about the kernel that runs.
 pub(super) fn check(config: &Config) -> Vec<Check> {
-    let mut checks = vec![btf(), tracepoints(), bpffs(config)];
+    let mut checks = vec![btf(), tracepoints(), sock_diag(), bpffs(config)];
     match requirements::privileges() {
         Ok(()) => {
             checks.push(Check::ok(
@@ -53,6 +55,17 @@ fn tracepoints() -> Check {
              take a kernel with CONFIG_BPF_EVENTS=y and CONFIG_TRACEPOINTS=y",
         ),
         Err(error) => Check::warning(ABOUT, CHECK, format!("cannot be looked for: {error:#}")),
+    }
+}
+
+fn sock_diag() -> Check {
+    const CHECK: &str = "sock-diag";
+    match Inquiry::new().and_then(|inquiry| inquiry.is_answered()) {
+        Ok(()) => Check::ok(ABOUT, CHECK, "the kernel tells of TCP's sockets"),
+        Err(error) => Check::warning(ABOUT, CHECK, error.to_string()).remedy(
+            "without it nobody knows how many bytes were transferred so far, and what ended unseen is \
+             not collected: `modprobe tcp_diag` (CONFIG_INET_DIAG)",
+        ),
     }
 }
 

@@ -53,6 +53,16 @@ impl Leftovers {
         })
     }
 
+    /// Whether the kernel tells which connections there are; otherwise neither sessions nor tuples are
+    /// collected.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub fn sees_connections(&self) -> io::Result<()> {
+        self.inquiry.is_answered()
+    }
+
     /// Removes what is at zero now and was so the last time. A client that comes back in the microseconds
     /// between the look and the removal, after all that time, would have to log in again.
     ///
@@ -85,7 +95,7 @@ impl Leftovers {
         });
         let mut ended = Vec::new();
         for (key, _) in stale(&mut self.ended, look)? {
-            if !self.inquiry.exists(&key)? {
+            if self.is_over(&key)? {
                 ended.push(key);
             }
         }
@@ -103,11 +113,18 @@ impl Leftovers {
         let look = own.map(|(key, tuple)| Ok(((*key, tuple.until), 0)));
         let mut unfinished = Vec::new();
         for (key, _) in stale(&mut self.claimed, look)? {
-            if !self.inquiry.exists(&tuples::connection(&key))? {
+            if self.is_over(&tuples::connection(&key))? {
                 unfinished.push(key);
             }
         }
         Ok(unfinished)
+    }
+
+    fn is_over(&self, connection: &SessionKey) -> io::Result<bool> {
+        match self.inquiry.exists(connection) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+            exists => exists.map(|exists| !exists),
+        }
     }
 }
 

@@ -112,7 +112,7 @@ impl Inquiry {
     ///
     /// # Errors
     ///
-    /// When the kernel has no sock_diag (`CONFIG_INET_DIAG`), or does not answer.
+    /// When the kernel does not answer; so as [`Self::is_answered`] does.
     pub fn inode(&self, connection: &SessionKey) -> io::Result<Option<u64>> {
         let inode = self.find(connection)?;
         Ok(inode.filter(|inode| *inode != 0))
@@ -127,13 +127,33 @@ impl Inquiry {
         Ok(self.find(connection)?.is_some())
     }
 
+    /// Whether the kernel tells of TCP's connections at all. When it cannot, it says of each that it does not
+    /// exist (`ENOENT`: `inet_diag_lock_handler` in `net/ipv4/inet_diag.c`).
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] when it does not: it has no sock_diag for TCP (`CONFIG_INET_DIAG`), or may not
+    /// load that module.
+    pub fn is_answered(&self) -> io::Result<()> {
+        let none = InetRequest {
+            family: AF_INET,
+            protocol: IPPROTO_TCP,
+            extensions: ExtensionFlags::empty(),
+            states: StateFlags::empty(),
+            socket_id: SocketId::new_v4(),
+        };
+        match self.ask(none, NLM_F_DUMP)? {
+            NetlinkPayload::Done(end) if end.code == 0 => Ok(()),
+            NetlinkPayload::Done(_) | NetlinkPayload::Error(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the kernel does not tell of TCP's sockets: it has no module tcp_diag, or may not load it",
+            )),
+            other => Err(io::Error::other(format!("{other:?}"))),
+        }
+    }
+
     fn find(&self, connection: &SessionKey) -> io::Result<Option<u64>> {
-        self.0.send(&question(connection), 0)?;
-        // The kernel has answered when send() returns.
-        let mut answer = Vec::with_capacity(ANSWER);
-        self.0.recv(&mut answer, MSG_DONTWAIT)?;
-        let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer);
-        match answer.map_err(io::Error::other)?.payload {
+        match self.ask(request(connection), 0)? {
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(socket)) => {
                 let header = &socket.header;
                 // Without a connection the kernel finds who listens there.
@@ -141,16 +161,33 @@ impl Inquiry {
                 Ok((!over).then_some(header.inode.into()))
             }
             NetlinkPayload::Error(error) => match error.to_io() {
-                error if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                error if error.kind() == io::ErrorKind::NotFound => {
+                    self.is_answered().map(|()| None)
+                }
                 error => Err(error),
             },
             other => Err(io::Error::other(format!("{other:?}"))),
         }
     }
+
+    /// The first message of the answer.
+    fn ask(&self, request: InetRequest, flags: u16) -> io::Result<NetlinkPayload<SockDiagMessage>> {
+        let mut message = NetlinkMessage::from(SockDiagMessage::InetRequest(request));
+        message.header.flags = NLM_F_REQUEST | flags;
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.0.send(&bytes, 0)?;
+        // The kernel has answered when send() returns.
+        let mut answer = Vec::with_capacity(ANSWER);
+        self.0.recv(&mut answer, MSG_DONTWAIT)?;
+        let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer);
+        Ok(answer.map_err(io::Error::other)?.payload)
+    }
 }
 
-/// The message that asks for one connection.
-fn question(connection: &SessionKey) -> Vec<u8> {
+/// What asks for one connection.
+fn request(connection: &SessionKey) -> InetRequest {
     let socket_id = SocketId {
         source_port: connection.server_port,
         destination_port: connection.client_port,
@@ -159,7 +196,7 @@ fn question(connection: &SessionKey) -> Vec<u8> {
         interface_id: 0,
         cookie: NO_COOKIE,
     };
-    let question = SockDiagMessage::InetRequest(InetRequest {
+    InetRequest {
         family: if connection.client.is_v4() {
             AF_INET
         } else {
@@ -169,13 +206,7 @@ fn question(connection: &SessionKey) -> Vec<u8> {
         extensions: ExtensionFlags::empty(),
         states: StateFlags::all(),
         socket_id,
-    });
-    let mut message = NetlinkMessage::from(question);
-    message.header.flags = NLM_F_REQUEST;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
+    }
 }
 
 /// `INET_DIAG_NOCOOKIE`: whichever socket it is.

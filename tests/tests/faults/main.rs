@@ -10,6 +10,7 @@ mod floods;
 mod interfaces;
 mod log;
 mod many;
+mod modules;
 mod pins;
 mod places;
 mod session;

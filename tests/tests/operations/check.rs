@@ -121,6 +121,7 @@ fn the_kernel_is_asked_by_doing() -> Result<()> {
     for name in [
         "btf",
         "tracepoints",
+        "sock-diag",
         "bpffs",
         "privileges",
         "maps",

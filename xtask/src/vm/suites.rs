@@ -215,6 +215,7 @@ fn environment(accelerator: Accelerator, nics: Option<Nic>) -> Result<Vec<(&'sta
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", "/root".to_owned()),
         ("FTPFW_FEATURES", "/run/results/features".to_owned()),
+        ("FTPFW_OWN_KERNEL", "1".to_owned()),
         ("FTPFW_PATIENCE", accelerator.patience().to_string()),
     ];
     if accelerator == Accelerator::Tcg {
