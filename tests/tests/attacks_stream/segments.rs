@@ -245,7 +245,9 @@ fn a37_super_packet() -> Result<()> {
     // However long a round takes on this machine: segments would be shorter on a long way
     // (`tcp_tso_autosize`), and the window of congestion closed after a pause (`tcp_cwnd_restart`).
     lab.server.netns.sysctl("ipv4/tcp_tso_rtt_log", "31")?;
-    lab.server.netns.sysctl("ipv4/tcp_slow_start_after_idle", "0")?;
+    lab.server
+        .netns
+        .sysctl("ipv4/tcp_slow_start_after_idle", "0")?;
     let scene = Scene::new(&lab)?;
     let haunt = Haunt::new(&lab, Family::V4)?;
     let (mut ghost, mut server) = scene.ghost(&haunt, 1460)?;

@@ -68,7 +68,7 @@ fn a_transfer_is_not_over_because_nobody_tells() -> Result<()> {
     let maps = Maps::open(&PinDir::new(scene.firewall.place().pins.clone()))?;
     let all = tuples::entries(&maps.claimed()?)?;
     ensure!(all.len() == 1, "{all:?}");
-    let mut leftovers = Leftovers::new(&maps)?;
+    let mut leftovers = lab.server.netns.run(|| Leftovers::new(&maps))??;
     let told = leftovers.sees_connections().map_err(|it| it.kind());
     ensure!(told == Err(io::ErrorKind::Unsupported), "{told:?}");
     // Two looks in a row find what is over.
