@@ -49,16 +49,21 @@ pub fn kernel_layout() -> anyhow::Result<KernelLayout> {
     })
 }
 
-/// Whether the kernel has the raw tracepoint: each has a type of its own (`DECLARE_TRACE` in
+/// Which of these raw tracepoints the kernel lacks: each has a type of its own (`DECLARE_TRACE` in
 /// `include/trace/bpf_probe.h`).
 ///
 /// # Errors
 ///
 /// When the kernel has no BTF.
-pub fn has_tracepoint(name: &str) -> anyhow::Result<bool> {
+pub fn missing_tracepoints<'a>(
+    names: impl IntoIterator<Item = &'a str>,
+) -> anyhow::Result<Vec<&'a str>> {
     let btf = types()?;
-    let found = btf.resolve_types_by_name(&format!("btf_trace_{name}"));
-    Ok(found.is_ok_and(|types| !types.is_empty()))
+    let is_there = |name: &str| {
+        let found = btf.resolve_types_by_name(&format!("btf_trace_{name}"));
+        found.is_ok_and(|types| !types.is_empty())
+    };
+    Ok(names.into_iter().filter(|it| !is_there(it)).collect())
 }
 
 /// The types of the running kernel, read where they lie: a few of 100,000 and more are asked for, and
@@ -177,8 +182,9 @@ mod tests {
 
     #[test]
     fn tracepoints_have_types() {
-        assert!(has_tracepoint("inet_sock_set_state").unwrap());
-        assert!(!has_tracepoint("no_such_tracepoint").unwrap());
+        let missing = |name| missing_tracepoints([name]).unwrap();
+        assert!(missing("inet_sock_set_state").is_empty());
+        assert_eq!(missing("no_such_tracepoint"), ["no_such_tracepoint"]);
     }
 
     #[test]

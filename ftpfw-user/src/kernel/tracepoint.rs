@@ -38,13 +38,7 @@ pub(super) fn all() -> impl Iterator<Item = Attachment> {
 ///
 /// When the kernel has no BTF.
 pub(super) fn missing() -> anyhow::Result<Vec<&'static str>> {
-    let mut missing = Vec::new();
-    for (_, tracepoint) in all() {
-        if !btf::has_tracepoint(tracepoint)? {
-            missing.push(tracepoint);
-        }
-    }
-    Ok(missing)
+    btf::missing_tracepoints(all().map(|(_, tracepoint)| tracepoint))
 }
 
 /// Attaches and pins some of them. Where a link of an earlier agent is pinned, the new one takes its

@@ -6,7 +6,9 @@ use std::process::Command;
 use std::{env, fs, io};
 
 use anyhow::{Context as _, Result, ensure};
+use ftpfw_common::abi::{keys::TupleKey, values};
 use ftpfw_tests::lab::Lab;
+use ftpfw_tests::report::Tuple;
 use ftpfw_tests::scene::Scene;
 use ftpfw_tests::wait;
 use ftpfw_user::kernel::leftovers::Leftovers;
@@ -21,7 +23,7 @@ const MODULE: &str = "tcp_diag";
 struct Unloaded(String);
 
 impl Unloaded {
-    /// `None` with a message where the kernel is not the test's own, or has it all inside.
+    /// `None` with a message where the kernel is not the test's own.
     fn new() -> Result<Option<Self>> {
         if env::var_os("FTPFW_OWN_KERNEL").is_none() {
             let mut stderr = io::stderr();
@@ -59,8 +61,8 @@ fn a_transfer_is_not_over_because_nobody_tells() -> Result<()> {
     let lab = Lab::new()?;
     let scene = Scene::new(&lab)?;
     let mut talk = scene.logged_in()?;
-    let _data = scene.connect(&mut talk)?;
-    let claimed = |tuples: &[_]| matches!(tuples, [tuple] if state(tuple) == "claimed");
+    let data = scene.connect(&mut talk)?;
+    let claimed = |tuples: &[Tuple]| matches!(tuples, [tuple] if tuple.state == "claimed");
     scene
         .firewall
         .wait_for_tuples("it to be claimed", claimed)?;
@@ -71,11 +73,7 @@ fn a_transfer_is_not_over_because_nobody_tells() -> Result<()> {
     let mut leftovers = lab.server.netns.run(|| Leftovers::new(&maps))??;
     let told = leftovers.sees_connections().map_err(|it| it.kind());
     ensure!(told == Err(io::ErrorKind::Unsupported), "{told:?}");
-    // Two looks in a row find what is over.
-    for _ in 0..2 {
-        let over = leftovers.unfinished(&all)?;
-        ensure!(over.is_empty(), "taken for over: {over:?}");
-    }
+    nothing_is_over(&mut leftovers, &all)?;
     let bytes = || -> Result<Value> {
         let rows: Vec<Value> = scene.firewall.query(&["list", "transfers"])?;
         Ok(rows.first().context("no transfer")?["bytes"].clone())
@@ -95,14 +93,16 @@ fn a_transfer_is_not_over_because_nobody_tells() -> Result<()> {
 
     drop(unloaded);
     leftovers.sees_connections()?;
-    for _ in 0..2 {
-        let over = leftovers.unfinished(&all)?;
-        ensure!(over.is_empty(), "taken for over: {over:?}");
-    }
-    drop((talk, _data));
+    nothing_is_over(&mut leftovers, &all)?;
+    drop((talk, data));
     scene.firewall.wait_for_tuples("its end", <[_]>::is_empty)
 }
 
-fn state(tuple: &ftpfw_tests::report::Tuple) -> &str {
-    &tuple.state
+/// Two looks in a row find what is over.
+fn nothing_is_over(leftovers: &mut Leftovers, claimed: &[(TupleKey, values::Tuple)]) -> Result<()> {
+    for _ in 0..2 {
+        let over = leftovers.unfinished(claimed)?;
+        ensure!(over.is_empty(), "taken for over: {over:?}");
+    }
+    Ok(())
 }

@@ -228,13 +228,13 @@ impl Scene<'_> {
 /// The suites that are named by the filters, each with the filters for its tests.
 fn choose(all: &[Suite], filters: &[String]) -> Vec<(Suite, Vec<String>)> {
     let of = |suite: &Suite| -> Option<Vec<String>> {
+        if filters.iter().any(|it| it == suite.name) {
+            return Some(Vec::new());
+        }
         let named = filters.iter().filter_map(|it| it.strip_prefix(suite.name));
-        let tests: Vec<&str> = named
-            .filter_map(|rest| rest.strip_prefix("::").or(rest.is_empty().then_some("")))
-            .collect();
-        let wholly = tests.contains(&"");
-        let wanted = tests.iter().filter(|_| !wholly);
-        (!tests.is_empty()).then(|| wanted.map(|it| (*it).to_owned()).collect())
+        let tests = named.filter_map(|rest| Some(rest.strip_prefix("::")?.to_owned()));
+        let tests: Vec<String> = tests.collect();
+        (!tests.is_empty()).then_some(tests)
     };
     let named: Vec<_> = all.iter().filter_map(|it| Some((*it, of(it)?))).collect();
     if named.is_empty() {
