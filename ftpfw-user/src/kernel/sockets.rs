@@ -32,8 +32,12 @@ pub type Counted = HashMap<SessionKey, Bytes>;
 ///
 /// # Errors
 ///
-/// When netlink cannot be opened, or the kernel has no sock_diag (`CONFIG_INET_DIAG`).
+/// When netlink cannot be opened, and as [`Inquiry::is_answered`].
 pub async fn counted() -> anyhow::Result<Counted> {
+    // The end of a dump, which has its error, netlink-proto keeps to itself.
+    Inquiry::new()
+        .context("cannot open netlink")?
+        .is_answered()?;
     let (connection, handle, _) =
         new_connection(NETLINK_SOCK_DIAG).context("cannot open netlink")?;
     let connection = tokio::spawn(connection);

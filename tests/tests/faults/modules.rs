@@ -79,6 +79,16 @@ fn a_transfer_is_not_over_because_nobody_tells() -> Result<()> {
         Ok(rows.first().context("no transfer")?["bytes"].clone())
     };
     ensure!(bytes()?.is_null(), "{}", bytes()?);
+    // Nor without the agent, and it says why.
+    let place = scene.firewall.place();
+    let output = place
+        .elsewhere(&["list", "transfers", "-vv", "--socket", "/nonexistent"])
+        .arg("--pin-dir")
+        .arg(&place.pins)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{said}");
+    ensure!(said.contains("does not tell of TCP's sockets"), "{said}");
     ensure!(
         scene
             .firewall
