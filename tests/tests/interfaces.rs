@@ -239,7 +239,9 @@ fn the_mode_changes_without_a_gap() -> Result<()> {
     let server = lab.server.v4.into();
     let keep = |mode| ["--mode", mode, "--keep-attached"];
     let mut firewall = Firewall::start(&lab.server, &keep("native"))?;
-    for mode in ["native", "tc", "tc", "generic", "generic", "tc", "native"] {
+    for mode in [
+        "native", "tc", "tc", "generic", "generic", "native", "generic", "tc", "native",
+    ] {
         let changed = AtomicBool::new(false);
         let (taken_over, leaks) = thread::scope(|scope| {
             let scanner = scope.spawn(|| -> Result<u32> {

@@ -1,9 +1,8 @@
 //! Other interfaces, or other modes, than before: those of a configuration that was read again.
 
-use std::{fs, mem::replace};
+use std::mem::replace;
 
 use anyhow::bail;
-use tracing::{debug, error};
 
 use super::{
     event::{Event, Happening},
@@ -11,7 +10,7 @@ use super::{
     journal::Journal,
 };
 use crate::{
-    config::{Interface, WantedInterface, find_all},
+    config::{WantedInterface, find_all},
     kernel::{
         attach::{self, Attached, Rollback},
         clock, nic,
@@ -37,22 +36,13 @@ impl Interfaces {
         }
         let mut rollback = Rollback::begin(&self.pins);
         let attached =
-            attach::attach_interfaces(&mut self.kernel, &self.pins, &changed, &mut rollback);
-        match attached {
-            Ok(attached) => {
-                rollback.keep();
-                for Attached { interface, mode } in attached {
-                    let name = interface.name;
-                    tell(journal, Happening::InterfaceAttached { name, mode });
-                }
-                Ok(())
-            }
-            Err(error) => {
-                drop(rollback);
-                self.take_back(&changed);
-                Err(error)
-            }
+            attach::attach_interfaces(&mut self.kernel, &self.pins, &changed, &mut rollback)?;
+        rollback.keep();
+        for Attached { interface, mode } in attached {
+            let name = interface.name;
+            tell(journal, Happening::InterfaceAttached { name, mode });
         }
+        Ok(())
     }
 
     /// From now on these are to be protected, which are attached to already, and not those that were until
@@ -93,26 +83,6 @@ impl Interfaces {
             }
         }
         Ok(changed)
-    }
-
-    /// Attaching failed, and what was made is gone again: gives those that were protected before what
-    /// they may have lost by it.
-    fn take_back(&mut self, changed: &[Interface]) {
-        for interface in changed {
-            let before = self.wanted.iter().find(|it| it.name == interface.name);
-            let Some(before) = before.and_then(|before| before.find().ok()) else {
-                let links = self.pins.interface(interface.index, &interface.name);
-                if let Err(error) = fs::remove_dir(&links) {
-                    debug!("{} stays: {error}", links.display());
-                }
-                continue;
-            };
-            let mut rollback = Rollback::begin(&self.pins);
-            match attach::attach_one(&mut self.kernel, &self.pins, &before, &mut rollback) {
-                Ok(_as_before) => rollback.keep(),
-                Err(error) => error!("{} is NOT protected any more: {error:#}", before.name),
-            }
-        }
     }
 }
 

@@ -21,7 +21,7 @@ pub use limits::Limits;
 pub use passive::{PassivePorts, of_daemon as passive_range_of};
 pub use ports::{ImplicitTls, OpenPort, PortPolicy, PortRange, Transport};
 
-use crate::cli::ModeArg;
+use crate::{cli::ModeArg, kernel::pins::AttachedMode};
 
 /// A resolved configuration: one value each, nothing optional that is not really optional.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,16 @@ impl FilterChoice {
             Self::Native => "native",
             Self::Generic => "generic",
             Self::Tc => "tc",
+        }
+    }
+}
+
+impl From<AttachedMode> for FilterChoice {
+    fn from(mode: AttachedMode) -> Self {
+        match mode {
+            AttachedMode::Native => Self::Native,
+            AttachedMode::Generic => Self::Generic,
+            AttachedMode::Tc => Self::Tc,
         }
     }
 }

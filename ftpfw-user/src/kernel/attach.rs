@@ -54,9 +54,11 @@ pub async fn refuse_unfit(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Re
 /// The tracepoint comes first and the filter last: what the filter admits by a tuple must already
 /// be followed and claimed. `rollback` learns what was made.
 ///
+/// Interfaces that an earlier agent protected and this one was not asked for are let go last of all.
+///
 /// # Errors
 ///
-/// The first that fails; the caller's `rollback` then takes back the rest.
+/// The first that fails, as [`attach_interfaces`] leaves it.
 pub fn attach(
     kernel: &mut Kernel,
     pins: &PinDir,
@@ -65,17 +67,44 @@ pub fn attach(
     rollback: &mut Rollback,
 ) -> anyhow::Result<Vec<Attached>> {
     verify(kernel, interfaces)?;
-    detach_others(kernel, pins, interfaces)?;
+    let others = rename(pins, interfaces)?;
     attach_tracepoints(kernel, pins, settings, rollback)?;
-    attach_interfaces(kernel, pins, interfaces, rollback)
+    let attached = attach_interfaces(kernel, pins, interfaces, rollback)?;
+    for other in others {
+        match forget(kernel, &other) {
+            Ok(()) => tracing::info!("{}: detached, no longer asked for", other.name),
+            Err(error) => tracing::error!("{} stays protected: {error:#}", other.name),
+        }
+    }
+    Ok(attached)
 }
 
 /// Attaches to interfaces, or adopts the links that are pinned for them; the tracepoints are there.
 ///
 /// # Errors
 ///
-/// The first that fails; the caller's `rollback` then takes back the rest.
+/// The first that fails. The links that `rollback` knows are gone then, and each interface runs in the
+/// mode that it had before.
 pub fn attach_interfaces(
+    kernel: &mut Kernel,
+    pins: &PinDir,
+    interfaces: &[Interface],
+    rollback: &mut Rollback,
+) -> anyhow::Result<Vec<Attached>> {
+    let before = pins.interfaces()?;
+    let attached = attach_all(kernel, pins, interfaces, rollback);
+    if attached.is_err() {
+        rollback.take_back();
+        for interface in interfaces {
+            let before = before.iter().find(|it| it.index == interface.index);
+            restore(kernel, pins, interface, before.and_then(|it| it.mode));
+        }
+    }
+    attached
+}
+
+/// Followers everywhere, then the filters.
+fn attach_all(
     kernel: &mut Kernel,
     pins: &PinDir,
     interfaces: &[Interface],
@@ -147,7 +176,7 @@ fn verify(kernel: &mut Kernel, interfaces: &[Interface]) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// What fails first; `rollback` then takes back the rest.
+/// What fails first; `rollback` has what was made.
 pub fn attach_one(
     kernel: &mut Kernel,
     pins: &PinDir,
@@ -167,15 +196,13 @@ pub fn attach_one(
         xdp::remove(&links)?;
         AttachedMode::Tc
     } else {
-        if !guarded {
-            tc::attach(
-                kernel.commands()?,
-                Role::Ingress,
-                interface,
-                &links,
-                rollback,
-            )?;
-        }
+        // XDP has one mode at a time (`dev_xdp_attach` in net/core/dev.c): TC filters in between.
+        let guarded = guarded || xdp::changes_mode(interface, &links);
+        let (program, role) = match guarded {
+            true => (kernel.guard()?, Role::Guard),
+            false => (kernel.commands()?, Role::Ingress),
+        };
+        tc::attach(program, role, interface, &links, rollback)?;
         let mode = xdp::attach(kernel, interface, &links, rollback)?;
         if guarded {
             tc::attach(
@@ -194,6 +221,27 @@ pub fn attach_one(
     })
 }
 
+/// Attaching failed, and what was made is gone again: gives an interface what it may have lost by it.
+/// `mode`: where its filter ran before; `None` without one.
+fn restore(kernel: &mut Kernel, pins: &PinDir, interface: &Interface, mode: Option<AttachedMode>) {
+    let Some(mode) = mode else {
+        let links = links(pins, interface);
+        if let Err(error) = fs::remove_dir(&links) {
+            tracing::debug!("{} stays: {error}", links.display());
+        }
+        return;
+    };
+    let before = Interface {
+        mode: mode.into(),
+        ..interface.clone()
+    };
+    let mut rollback = Rollback::begin(pins);
+    match attach_one(kernel, pins, &before, &mut rollback) {
+        Ok(_as_before) => rollback.keep(),
+        Err(error) => tracing::error!("{} is not protected as before: {error:#}", before.name),
+    }
+}
+
 /// The interface is gone: what was attached to it went with it, and the rest goes now.
 ///
 /// # Errors
@@ -208,26 +256,20 @@ fn links(pins: &PinDir, interface: &Interface) -> PathBuf {
     pins.interface(interface.index, &interface.name)
 }
 
-/// An earlier agent protected interfaces that this one was not asked to protect, or that are gone;
-/// one that was renamed since is still the same.
-fn detach_others(kernel: &Kernel, pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<()> {
+/// Interfaces that were renamed since an earlier agent protected them are still the same. Those that this
+/// one was not asked to protect, or that are gone, are returned.
+fn rename(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<Vec<PinnedInterface>> {
+    let mut others = Vec::new();
     for pinned in pins.interfaces()? {
-        let wanted = interfaces
-            .iter()
-            .find(|interface| interface.index == pinned.index);
+        let wanted = interfaces.iter().find(|it| it.index == pinned.index);
         match wanted {
             Some(interface) if interface.name == pinned.name => {}
-            Some(interface) => {
-                fs::rename(&pinned.links, links(pins, interface))
-                    .with_context(|| format!("cannot rename {}", pinned.links.display()))?;
-            }
-            None => {
-                forget(kernel, &pinned)?;
-                tracing::info!("{}: detached, no longer asked for", pinned.name);
-            }
+            Some(interface) => fs::rename(&pinned.links, links(pins, interface))
+                .with_context(|| format!("cannot rename {}", pinned.links.display()))?,
+            None => others.push(pinned),
         }
     }
-    Ok(())
+    Ok(others)
 }
 
 /// Without the tracepoint of sockets the first SYN claims a tuple: a spoofed one can then burn it, but

@@ -69,6 +69,15 @@ impl Rollback {
         self.made.push(path.to_owned());
     }
 
+    /// Removes the links that were made so far.
+    pub(super) fn take_back(&mut self) {
+        for path in self.made.drain(..).rev() {
+            if let Err(error) = detach::remove_link(&path) {
+                tracing::error!("cannot take back {}: {error:#}", path.display());
+            }
+        }
+    }
+
     /// All went well: everything stays.
     pub fn keep(mut self) {
         self.fresh = false;
@@ -79,11 +88,7 @@ impl Rollback {
 
 impl Drop for Rollback {
     fn drop(&mut self) {
-        for path in self.made.drain(..).rev() {
-            if let Err(error) = detach::remove_link(&path) {
-                tracing::error!("cannot take back {}: {error:#}", path.display());
-            }
-        }
+        self.take_back();
         if let Some(policy) = &self.policy
             && let Err(error) = policy.restore()
         {

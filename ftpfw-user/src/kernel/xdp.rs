@@ -81,8 +81,17 @@ fn attach_as(
     Ok(mode)
 }
 
+/// Whether an earlier agent's filter runs in a mode that is to be given up.
+pub(super) fn changes_mode(interface: &Interface, links: &Path) -> bool {
+    let mut others = MODES
+        .into_iter()
+        .filter(|mode| !accepts(interface.mode, *mode));
+    others.any(|mode| links.join(xdp_link(mode)).exists())
+}
+
 /// Puts `program` in the place of the one behind a pinned link, atomically: there is no moment
-/// without a filter. `None`: there is no link that can be taken over.
+/// without a filter. `None`: there is no link that can be taken over. One in a mode that is to be given up
+/// is removed.
 fn adopt(
     kernel: &mut Kernel,
     interface: &Interface,
@@ -94,11 +103,6 @@ fn adopt(
             continue;
         };
         if !accepts(interface.mode, mode) {
-            tracing::warn!(
-                "{} runs in {} mode and is to change: packets pass unfiltered for a moment",
-                interface.name,
-                mode.name(),
-            );
             detach::remove_link(&pin)?;
             continue;
         }

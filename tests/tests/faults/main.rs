@@ -13,6 +13,7 @@ mod many;
 mod modules;
 mod pins;
 mod places;
+mod refused;
 mod session;
 mod stopped;
 mod transfers;
