@@ -60,7 +60,7 @@ counted! {
         /// A first fragment without the whole transport header, or a fragment that would overwrite
         /// it (RFC 1858 §3, RFC 3128).
         BadFragment = "bad-fragment",
-        /// More IPv6 extension headers than are walked.
+        /// More IPv6 extension headers than are walked, or more VLAN tags.
         TooManyHeaders = "too-many-headers",
         /// A SYN to a protected port that has no armed tuple for anyone.
         NotArmed = "not-armed",

@@ -13,14 +13,17 @@ const TAG: usize = 4;
 /// Tags that are walked: a service tag and a customer tag (802.1ad).
 const MAX_TAGS: usize = 2;
 
-/// Walks up to two VLAN tags to the IP header. A third tag leads nowhere: the stack does not know
-/// the frame as IP either, so it is [`ParseError::NotIp`].
+/// Walks up to two VLAN tags to the IP header.
+///
+/// # Errors
+/// [`ParseError::TooManyHeaders`] behind a third tag: the stack takes off as many of VLAN 0 as there are
+/// (`__netif_receive_skb_core` in `net/core/dev.c`), and of others where VLANs are nested.
 #[inline(always)]
 pub(super) fn network(cursor: &impl Cursor) -> Result<Network, ParseError> {
     let mut at = HEADER;
     let mut ethertype = read_type(cursor, at)?;
     for _ in 0..MAX_TAGS {
-        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_SERVICE_VLAN {
+        if !is_tag(ethertype) {
             break;
         }
         at += TAG;
@@ -30,8 +33,13 @@ pub(super) fn network(cursor: &impl Cursor) -> Result<Network, ParseError> {
     match ethertype {
         ETHERTYPE_IPV4 => Ok(Network::V4(at)),
         ETHERTYPE_IPV6 => Ok(Network::V6(at)),
+        ethertype if is_tag(ethertype) => Err(ParseError::TooManyHeaders),
         _ => Err(ParseError::NotIp),
     }
+}
+
+const fn is_tag(ethertype: u16) -> bool {
+    matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN)
 }
 
 /// The EtherType that ends the header before `at`.

@@ -75,7 +75,7 @@ pub enum ParseError {
     Malformed,
     /// A fragment that hides or would overwrite a transport header (RFC 1858 §3, RFC 3128).
     BadFragment,
-    /// More IPv6 extension headers than [`ipv6::MAX_EXTENSIONS`].
+    /// More IPv6 extension headers than [`ipv6::MAX_EXTENSIONS`], or more VLAN tags than two.
     TooManyHeaders,
 }
 

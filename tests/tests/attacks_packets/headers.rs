@@ -74,6 +74,32 @@ fn a33_vlan_tags() -> Result<()> {
     })
 }
 
+/// Those of VLAN 0 have but a priority: every stack takes them off, however many there are.
+#[test]
+fn a33_priority_tags() -> Result<()> {
+    on_an_armed_port(Family::V4, |sender| {
+        let prioritized = |port, count: usize| {
+            let frame = tagged(&sender.syn(port), &vec![VLAN; count]);
+            let control = |frame, tag: usize| with_u16(frame, ETHERNET + 4 * tag, 0xe000);
+            (0..count).fold(frame, control)
+        };
+        // The switch takes the first one off, as many a NIC does: the kernel has it beside the frame.
+        for count in 1..=3 {
+            sender.haunt.send(prioritized(OTHER, count))?;
+        }
+        sender.dropped(&[("not-armed", 3)])?;
+        for count in 4..=6 {
+            sender.haunt.send(prioritized(OTHER, count))?;
+            sender.haunt.send(prioritized(PORT, count))?;
+        }
+        sender.dropped(&[("not-armed", 3), ("too-many-headers", 6)])?;
+        sender.haunt.send(prioritized(PORT, 3))?;
+        let opened = sender.opened()?;
+        ensure!(opened == [PORT], "behind priority tags: {opened:?}");
+        Ok(())
+    })
+}
+
 #[test]
 fn a39_bogus_ip_header() -> Result<()> {
     on_an_armed_port(Family::V4, |sender| {

@@ -35,11 +35,12 @@ impl Table<'_> {
             self.add(name, frame, Reason::Tuple);
         }
         for (name, tags) in [
-            ("three tags: no IP to the kernel either", [VLAN; 3]),
-            ("three service tags", [SERVICE_VLAN; 3]),
+            ("three tags", [VLAN; 3].as_slice()),
+            ("three service tags", &[SERVICE_VLAN; 3]),
+            ("eight tags", &[VLAN; 8]),
         ] {
-            let frame = tagged(&self.syn(CLOSED), &tags);
-            self.add(name, frame, Reason::NotIp);
+            let frame = tagged(&self.syn(CLOSED), tags);
+            self.add(name, frame, Reason::TooManyHeaders);
         }
         let frame = tagged(&self.syn(CLOSED), &[OLD_SERVICE_VLAN]);
         self.add("a tag of type 0x9100", frame, Reason::NotIp);
