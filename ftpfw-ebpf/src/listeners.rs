@@ -55,6 +55,12 @@ pub fn opened(key: &ListenerKey, daemon: u32, now: u64) {
         daemon,
         admitted: 0,
     };
+    if PORTS
+        .get(key.port)
+        .is_none_or(|entry| entry.listeners() >= PortEntry::MAX_LISTENERS)
+    {
+        return count::add(Counter::Refused(Refusal::ListenersFull));
+    }
     change_count(key.port, PortEntry::ONE_LISTENER);
     idle::busy(Place::tcp(key.port as u16));
     if LISTENERS

@@ -62,7 +62,10 @@ fn a_port_is_idle_while_nothing_is_allowed_there() {
             Ports::count_up as fn(&Ports, u16),
             Ports::count_down as fn(&Ports, u16),
         ),
-        (Ports::count_listener, Ports::uncount_listener),
+        (
+            |ports, port| assert!(ports.count_listener(port)),
+            Ports::uncount_listener,
+        ),
     ] {
         up(&ports, PORT);
         assert_eq!(known(&ports, PORT), (false, true));

@@ -131,6 +131,9 @@ impl PortEntry {
     pub const ONE_ARMED: u64 = 1;
     /// What to add to the word for one more listener of an FTP daemon's.
     pub const ONE_LISTENER: u64 = 1 << 24;
+    /// So many listeners have one port at most, each on an address of its own: far from where their count
+    /// would run into the policy, even if all CPUs add one more at this moment.
+    pub const MAX_LISTENERS: u32 = 64;
 
     /// An entry of `armed` tuples (and listeners, in its upper 8 bits) and `policy` bits.
     #[inline(always)]

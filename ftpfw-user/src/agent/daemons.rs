@@ -256,7 +256,9 @@ impl Daemons {
                 daemon: session.server_port.into(),
                 admitted: 0,
             };
-            self.ports.count_listener(address.port());
+            if !self.ports.count_listener(address.port()) {
+                continue;
+            }
             if self
                 .listeners
                 .insert(Wire(key), Wire(listener), BPF_NOEXIST)

@@ -109,11 +109,16 @@ impl Ports {
         });
     }
 
-    /// Counts one more listener of an FTP daemon's, as the programs do when it listens.
-    pub fn count_listener(&self, port: u16) {
-        self.word(port)
-            .fetch_add(PortEntry::ONE_LISTENER, Ordering::AcqRel);
+    /// Counts one more listener of an FTP daemon's, as the programs do when it listens; `false` where there
+    /// are [`PortEntry::MAX_LISTENERS`] of them.
+    #[must_use]
+    pub fn count_listener(&self, port: u16) -> bool {
+        let counted = self.update(port, |entry| {
+            (entry.listeners() < PortEntry::MAX_LISTENERS)
+                .then(|| PortEntry(entry.0 + PortEntry::ONE_LISTENER))
+        });
         self.idle.busy(Place::tcp(port));
+        counted
     }
 
     /// Counts one listener less.
@@ -123,12 +128,14 @@ impl Ports {
         });
     }
 
-    fn update(&self, port: u16, change: impl Fn(PortEntry) -> Option<PortEntry>) {
-        let _unchanged =
-            self.word(port)
-                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
-                    change(PortEntry(word)).map(|entry| entry.0)
-                });
+    /// Whether there was anything to change.
+    fn update(&self, port: u16, change: impl Fn(PortEntry) -> Option<PortEntry>) -> bool {
+        let updated = self
+            .word(port)
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                change(PortEntry(word)).map(|entry| entry.0)
+            });
+        updated.is_ok()
     }
 
     /// Of those that this policy lets be idle nothing changes.

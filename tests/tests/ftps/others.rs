@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context as _, Result, ensure};
+use ftpfw_common::abi::values::PortEntry;
 use ftpfw_tests::client::Mode;
 use ftpfw_tests::control::{Control, accept, dial};
 use ftpfw_tests::firewall::Firewall;
@@ -128,6 +129,35 @@ fn a_listener_on_another_address_stays_closed() -> Result<()> {
     for address in [other.into(), scene.daemon.address] {
         expect_silence(&scene.firewall, &lab.client, address, PORT)?;
     }
+    Ok(())
+}
+
+/// One port on more addresses than are counted: those beyond are refused, and the port's policy is none of it.
+#[test]
+fn listeners_on_many_addresses_open_nothing_else() -> Result<()> {
+    const MANY: u16 = 300;
+    let lab = Lab::new()?;
+    let scene = Scene::new(&lab, Family::V4)?;
+    let before = scene.firewall.stats()?;
+    let listen = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        let address = Ipv4Addr::new(127, 1, high, low);
+        scene
+            .daemon
+            .listen_at(SocketAddr::new(address.into(), PORT))
+    };
+    let listeners = (1..=MANY).map(listen).collect::<Result<Vec<_>>>()?;
+    let refused =
+        scene.firewall.stats()?.refused["listeners-full"] - before.refused["listeners-full"];
+    let expected = u64::from(MANY) - u64::from(PortEntry::MAX_LISTENERS);
+    ensure!(refused == expected, "{refused} of {MANY} refused");
+    expect_silence(&scene.firewall, &lab.stranger, scene.daemon.address, PORT)?;
+    drop(listeners);
+    expect_silence(&scene.firewall, &lab.stranger, scene.daemon.address, PORT)?;
+    let _talk = scene.opaque()?;
+    let _listener = scene.daemon.listen(PORT)?;
+    let answer = probe(&lab.client, scene.daemon.address, PORT)?;
+    ensure!(answer == Answer::Open, "{answer:?}");
     Ok(())
 }
 

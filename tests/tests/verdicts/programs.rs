@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 use ftpfw_common::{
     abi::{
@@ -152,7 +152,7 @@ impl Bench {
         }
         for (key, value) in world.listeners() {
             if self.listeners.get(&Wire(key), 0).is_err() {
-                self.tuples.ports().count_listener(key.port as u16);
+                ensure!(self.tuples.ports().count_listener(key.port as u16));
                 self.listeners.insert(Wire(key), Wire(value), 0)?;
             }
         }
