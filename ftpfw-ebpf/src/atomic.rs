@@ -26,17 +26,7 @@ pub unsafe fn fetch_add(word: *mut u64, value: u64) -> u64 {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(word, value) }
 }
 
-/// Clears the bits of a word that are not in `mask`.
-///
-/// # Safety
-/// As for [`add`].
-#[inline(always)]
-pub unsafe fn and(word: *mut u64, mask: u64) {
-    // SAFETY: the caller's.
-    unsafe { atomic_and::<u64, u64, { AtomicOrdering::Relaxed }>(word, mask) };
-}
-
-/// The same, as a full barrier: what was written before is seen by whoever sees the bits cleared.
+/// Clears the bits of a word that are not in `mask`, as a full barrier: what was written before is seen by whoever sees the bits cleared.
 ///
 /// # Safety
 /// As for [`add`].

@@ -9,14 +9,13 @@ use ftpfw_common::{
         event::{Bytes, Cause, Kind},
         keys::{ListenerKey, SessionKey, TupleKey},
         policy::port,
-        values::PortEntry,
     },
 };
 
 use crate::{
-    atomic, clock,
+    clock,
     events::{self, Detail},
-    kernel::{EARLY, KERNEL_LAYOUT, field},
+    kernel::{KERNEL_LAYOUT, field},
     listeners,
     lookup::{
         TCP_CLOSE, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN,
@@ -241,28 +240,21 @@ fn listeners_of(number: u16) -> u32 {
         .map_or(0, |entry| entry.listeners())
 }
 
-/// Whoever listened there, the next one may be the daemon. An early kernel cannot take a bit away from a
-/// word that others change: the agent, which alone opens there, does it.
+/// Who listened there may have been the only one: the agent, which can see the others, opens the port to
+/// negotiations again.
 #[inline(always)]
-fn forget_foreign(change: &Change) {
-    let number = change.local_port;
-    if policy(number) & port::FOREIGN == 0 {
-        return;
-    }
-    if EARLY {
+fn tell_of_foreign(change: &Change) {
+    if policy(change.local_port) & port::FOREIGN != 0 {
         let key = listening_key(change);
         let nobody_left = Detail::default();
         events::send(Kind::ListenerClosed, 0, &key, clock::fine(), nobody_left);
-    } else if let Some(entry) = PORTS.get_ptr_mut(u32::from(number)) {
-        // SAFETY: an aligned word of an array map that is changed by atomics only.
-        unsafe { atomic::and(entry.cast(), !PortEntry::new(0, port::FOREIGN).0) };
     }
 }
 
 /// The listener behind an armed port is gone: so is its tuple.
 #[inline(always)]
 fn listener_closed(change: &Change) {
-    forget_foreign(change);
+    tell_of_foreign(change);
     if listeners_of(change.local_port) > 0 {
         listeners::remove(&change.listener());
     }

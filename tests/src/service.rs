@@ -14,10 +14,22 @@ use crate::{programs, wait};
 /// # Errors
 /// When it does not come to listen.
 pub fn start(lab: &Lab, port: u16) -> Result<()> {
+    listen(lab, port, "")
+}
+
+/// The same of a process that forks when it listens, and ends.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_in_background(lab: &Lab, port: u16) -> Result<()> {
+    listen(lab, port, "import os\nif os.fork(): os._exit(0)")
+}
+
+fn listen(lab: &Lab, port: u16, then: &str) -> Result<()> {
     let program = programs::find("python3")?;
     let address = SocketAddr::new(lab.server.v4.into(), port);
     let script = format!(
-        "import socket; s = socket.create_server(('{}', {port}))\nwhile True: s.accept()",
+        "import socket; s = socket.create_server(('{}', {port}))\n{then}\nwhile True: s.accept()",
         address.ip()
     );
     let mut shell = Command::new("sh");

@@ -2,8 +2,7 @@
 //! kernel can refuse shows in `cargo xtask vm --kernel 5.10`.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::client::Mode;
@@ -17,7 +16,7 @@ use ftpfw_tests::refusal::{self, FAILED, nothing_left};
 use ftpfw_tests::report::Session;
 use ftpfw_tests::scripted::Scripted;
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
-use ftpfw_tests::{programs, wait};
+use ftpfw_tests::wait;
 use serde_json::Value;
 
 /// The passive range of the server, and what is sent from it.
@@ -148,60 +147,6 @@ fn every_session_has_a_number_of_its_own() -> Result<()> {
         talks.len()
     );
     Ok(())
-}
-
-/// The kernel cannot clear the mark of a port itself: the agent does, and looks who else is there.
-#[test]
-fn a_port_is_forgiven_when_the_last_stranger_leaves_it() -> Result<()> {
-    let lab = Lab::new()?;
-    let firewall = start(&lab.server, &[])?;
-    let is_marked = |port: u16| -> Result<bool> {
-        let ports: Value = firewall.query(&["list", "ports"])?;
-        let mut ports = ports.as_array().context("no list")?.iter();
-        Ok(ports.any(|it| it["first"] == port && it["foreign"] == true))
-    };
-    let wait_for = |port: u16, marked: bool| {
-        wait::until(&format!("port {port} to be marked: {marked}"), || {
-            Ok((is_marked(port)? == marked).then_some(()))
-        })
-    };
-    let (outside, inside) = (lab.server.v4, Ipv4Addr::LOCALHOST);
-    let first = Stranger::start(&lab.server, outside, PORT)?;
-    let second = Stranger::start(&lab.server, inside, PORT)?;
-    wait_for(PORT, true)?;
-    drop(second);
-    // What is told comes in order: once this is seen, so is the end of the second.
-    let _later = Stranger::start(&lab.server, outside, PORT + 2)?;
-    wait_for(PORT + 2, true)?;
-    ensure!(is_marked(PORT)?, "the first still listens");
-    drop(first);
-    wait_for(PORT, false)
-}
-
-/// A process that listens and has nothing to do with FTP.
-struct Stranger(Child);
-
-impl Stranger {
-    fn start(host: &Host, address: Ipv4Addr, port: u16) -> Result<Self> {
-        let script = format!(
-            "import socket; s = socket.create_server(('{address}', {port}))\nwhile True: s.accept()"
-        );
-        let mut python = Command::new(programs::find("python3")?);
-        let stranger = Self(host.netns.spawn(python.args(["-c", &script]))?);
-        host.netns.run(|| {
-            wait::until("the stranger to listen", || {
-                Ok(TcpStream::connect((address, port)).ok().map(drop))
-            })
-        })??;
-        Ok(stranger)
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let ended = self.0.kill().and_then(|()| self.0.wait());
-        ended.expect("it is a child of ours");
-    }
 }
 
 #[test]

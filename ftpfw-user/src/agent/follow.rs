@@ -91,7 +91,7 @@ impl Follower {
 
     /// Another policy, by port, is about to hold: nobody else's listener becomes reachable by it.
     pub fn before_policy(&mut self, policy: &[u32]) {
-        self.foreign.mark(policy);
+        let _listening = self.foreign.mark(policy);
     }
 
     /// Another policy holds: control connections arrive at these ports, and tuples live for so long, ns.
@@ -143,10 +143,16 @@ impl Follower {
         self.sessions.retain_live(live, before);
     }
 
+    /// Looks who listens where, if records were lost.
+    pub fn catch_up(&mut self) {
+        self.foreign.catch_up();
+    }
+
     /// Takes a batch. `lost`: records are missing among or before them.
     pub fn take(&mut self, records: &[Record], lost: bool) {
         if lost {
             self.sessions.iter_mut().for_each(Session::doubt);
+            self.foreign.lost();
         }
         for record in records {
             match Kind::from_u16(record.header.kind) {
@@ -156,6 +162,7 @@ impl Follower {
         }
         self.daemons.sessions(&self.begun);
         self.begun.clear();
+        self.foreign.settle();
     }
 
     fn event(&mut self, kind: Kind, record: &Record, lost: bool) {

@@ -1,12 +1,11 @@
 //! Ports that another process than the FTP daemon listens on: no reply may open them (ATTACKS 4).
 //!
 //! The programs refuse a port with the bit `FOREIGN`. It is set here, for listeners that were there
-//! before and for those that the tracepoint reports, and cleared when they close: in the kernel, or here
-//! where the kernel cannot.
+//! before and for those that the tracepoint reports, and cleared when the last of them has closed.
 
 use std::{
     collections::HashSet,
-    fs,
+    fs, mem,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +22,10 @@ pub struct Foreign {
     control: Vec<u16>,
     /// Programs that were seen to hold a control connection or its listener.
     daemons: HashSet<PathBuf>,
+    /// Ports of which it is to be seen who listens there now.
+    unsettled: HashSet<u16>,
+    /// It is to be seen of all ports.
+    records_lost: bool,
     /// The network namespace of this process.
     netns: Option<PathBuf>,
 }
@@ -38,28 +41,63 @@ impl Foreign {
             control: ports.control(),
             ports,
             daemons: HashSet::new(),
+            unsettled: HashSet::new(),
+            records_lost: false,
             netns: netns(Path::new("/proc/self")),
         };
-        foreign.mark(&policy);
+        let _listening = foreign.mark(&policy);
         foreign
     }
 
-    /// Marks what listens on ports that a policy, by port, closes. To be called before it holds.
-    pub fn mark(&mut self, policy: &[u32]) {
+    /// Marks what listens on ports that a policy, by port, closes, and tells which those are. To be called
+    /// before it holds.
+    pub fn mark(&mut self, policy: &[u32]) -> HashSet<u16> {
+        let mut found = HashSet::new();
         for socket in listeners::cut_off(policy) {
-            if let ("tcp", Some((_, pid))) = (socket.transport, socket.process) {
-                self.listening(socket.address.port(), pid);
+            let port = socket.address.port();
+            if let ("tcp", Some((_, pid))) = (socket.transport, socket.process)
+                && self.is_foreign(pid) == Some(true)
+            {
+                self.ports.set_foreign(port);
+                found.insert(port);
             }
+        }
+        found
+    }
+
+    /// A listener on `port` has closed.
+    pub fn closed(&mut self, port: u16) {
+        self.unsettled.insert(port);
+    }
+
+    /// Nobody knows who began to listen meanwhile.
+    pub const fn lost(&mut self) {
+        self.records_lost = true;
+    }
+
+    /// Makes up for what was [`Self::lost`].
+    pub fn catch_up(&mut self) {
+        if mem::take(&mut self.records_lost) {
+            self.unsettled.extend(0..=u16::MAX);
+            self.settle();
         }
     }
 
-    /// A listener on `port` has closed, and the programs could not clear the bit. There may be others: on
-    /// another address, or since.
-    pub fn closed(&mut self, port: u16) {
-        self.ports.clear_foreign(port);
-        let mut only_this = vec![0; 1 << 16];
-        only_this[usize::from(port)] = self.ports.get(port).policy();
-        self.mark(&only_this);
+    /// Looks who listens now on ports of which [`Self::closed`] and [`Self::listening`] could not tell: there
+    /// may be others, on another address or since. One look for all of them.
+    pub fn settle(&mut self) {
+        if self.unsettled.is_empty() {
+            return;
+        }
+        let unsettled = mem::take(&mut self.unsettled);
+        let mut policy = vec![0; 1 << 16];
+        for port in &unsettled {
+            policy[usize::from(*port)] = self.ports.get(*port).policy();
+        }
+        let found = self.mark(&policy);
+        for port in unsettled.difference(&found) {
+            self.ports.clear_foreign(*port);
+        }
     }
 
     /// Other ports are those of control connections.
@@ -71,13 +109,25 @@ impl Foreign {
 
     /// Process `pid` listens on `port`. Whether that closes the port to negotiations.
     pub fn listening(&mut self, port: u16, pid: i32) -> bool {
-        // Gone already, or in a container: then it listens on other addresses than ours.
-        let directory = PathBuf::from(format!("/proc/{pid}"));
-        if !directory.exists() || netns(&directory) != self.netns || self.is_daemon(pid) {
-            return false;
+        match self.is_foreign(pid) {
+            Some(false) => false,
+            Some(true) => {
+                self.ports.set_foreign(port);
+                true
+            }
+            // It may have handed its socket on: a service that goes into the background does.
+            None => {
+                self.unsettled.insert(port);
+                false
+            }
         }
-        self.ports.set_foreign(port);
-        true
+    }
+
+    /// Whether a process is none of an FTP daemon's; `None` when it has ended.
+    fn is_foreign(&mut self, pid: i32) -> Option<bool> {
+        let netns = netns(&PathBuf::from(format!("/proc/{pid}")))?;
+        // In a container it listens on other addresses than ours.
+        Some(Some(netns) == self.netns && !self.is_daemon(pid))
     }
 
     /// Whether a process, or one that it descends from, is an FTP daemon: it runs a program that was

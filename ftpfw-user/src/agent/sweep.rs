@@ -101,7 +101,11 @@ async fn forget_ended(
     let before = clock::now().saturating_sub(GRACE);
     let sessions = maps.sessions()?;
     let live = sessions.iter().map(|(_, session)| session.id).collect();
-    super::lock(&shared.follower).retain_live(&live, before);
+    {
+        let mut follower = super::lock(&shared.follower);
+        follower.retain_live(&live, before);
+        follower.catch_up();
+    }
     for key in leftovers.ended(&sessions)? {
         interfaces.lock().await.kernel.forget(&key)?;
     }

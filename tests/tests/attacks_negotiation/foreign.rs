@@ -1,17 +1,23 @@
 //! ATTACKS 4: a reply that names a port of another service.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command};
 
-use anyhow::{Context as _, Result};
-use ftpfw_tests::lab::{Family, Lab};
+use anyhow::{Context as _, Result, ensure};
+use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::lab::{Family, Host, Lab};
 use ftpfw_tests::scene::Scene;
 use ftpfw_tests::scripted::Scripted;
-use ftpfw_tests::service;
+use ftpfw_tests::{programs, service, wait};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// A service that runs before ftpfw does.
 const BEFORE: u16 = 3306;
 /// A service that starts afterwards.
 const AFTER: u16 = 5432;
+/// What several services listen on.
+const SHARED: u16 = 46_000;
 
 #[test]
 fn a04_another_services_port() -> Result<()> {
@@ -52,4 +58,75 @@ fn a04_what_closes_elsewhere_opens_nothing() -> Result<()> {
         scene.still_works(&mut talk)?;
     }
     Ok(())
+}
+
+/// The port is another service's still, until the last of its listeners has closed.
+#[test]
+fn a04_what_closes_beside_opens_nothing() -> Result<()> {
+    let lab = Lab::new()?;
+    let firewall = Firewall::start(&lab.server, &[])?;
+    let (outside, inside) = (lab.server.v4, Ipv4Addr::LOCALHOST);
+    let first = Stranger::start(&lab.server, outside, SHARED)?;
+    let second = Stranger::start(&lab.server, inside, SHARED)?;
+    wait_for(&firewall, SHARED, true)?;
+    drop(second);
+    // What is told comes in order: once this is seen, so is the end of the second.
+    let _later = Stranger::start(&lab.server, outside, SHARED + 2)?;
+    wait_for(&firewall, SHARED + 2, true)?;
+    ensure!(is_foreign(&firewall, SHARED)?, "the first still listens");
+    drop(first);
+    wait_for(&firewall, SHARED, false)
+}
+
+/// A service that listens and goes into the background has another number when the agent looks.
+#[test]
+fn a04_a_service_in_the_background() -> Result<()> {
+    let lab = Lab::new()?;
+    let scene = Scene::new(&lab)?;
+    let agent = i32::try_from(scene.firewall.pid())?;
+    let agent = Pid::from_raw(agent).context("a process")?;
+    kill_process(agent, Signal::STOP)?;
+    let started = service::start_in_background(&lab, AFTER);
+    kill_process(agent, Signal::CONT)?;
+    started?;
+    wait_for(&scene.firewall, AFTER, true)
+}
+
+fn is_foreign(firewall: &Firewall, port: u16) -> Result<bool> {
+    let ports: Vec<Value> = firewall.query(&["list", "ports"])?;
+    let is_foreign = |it: &Value| it["first"] == port && it["foreign"] == true;
+    Ok(ports.iter().any(is_foreign))
+}
+
+/// Waits until a port is closed to negotiations, or is not any more.
+fn wait_for(firewall: &Firewall, port: u16, foreign: bool) -> Result<()> {
+    wait::until(&format!("port {port} to be foreign: {foreign}"), || {
+        Ok((is_foreign(firewall, port)? == foreign).then_some(()))
+    })
+}
+
+/// A process that listens and has nothing to do with FTP.
+struct Stranger(Child);
+
+impl Stranger {
+    fn start(host: &Host, address: Ipv4Addr, port: u16) -> Result<Self> {
+        let script = format!(
+            "import socket; s = socket.create_server(('{address}', {port}))\nwhile True: s.accept()"
+        );
+        let mut python = Command::new(programs::find("python3")?);
+        let stranger = Self(host.netns.spawn(python.args(["-c", &script]))?);
+        host.netns.run(|| {
+            wait::until("the stranger to listen", || {
+                Ok(TcpStream::connect((address, port)).ok().map(drop))
+            })
+        })??;
+        Ok(stranger)
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let ended = self.0.kill().and_then(|()| self.0.wait());
+        ended.expect("it is a child of ours");
+    }
 }
