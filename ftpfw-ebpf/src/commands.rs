@@ -94,7 +94,7 @@ fn segment(skb: *mut __sk_buff, record: *mut Record) -> bool {
     }
     if length > 0 {
         rewind(skb, session, key, sequence);
-        match arrives(session, key, sequence, length) {
+        match arrives(skb, session, record, length) {
             Placement::Old => again(skb, session, record, length),
             Placement::Hole => return false,
             Placement::Next { skip } => {
@@ -142,16 +142,33 @@ fn again(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, length
     walk::repeated(skb, session, record, length, Direction::Client);
 }
 
-/// Where a segment lies. Bytes that the server acknowledged and the follower never saw (they came
-/// by another interface, or before a restart) are given up; otherwise a hole is for TCP to fill.
+/// Where a segment lies. Bytes that TCP has and the follower never saw (they came by another interface,
+/// or before a restart) are given up; otherwise a hole is for TCP to fill. For a daemon behind this host,
+/// what it acknowledged tells.
 #[inline(always)]
-fn arrives(session: *mut Session, key: &SessionKey, sequence: Sequence, length: u32) -> Placement {
-    // SAFETY: a live map value; TC ingress alone writes the client's side, `shared` is atomic.
-    let (client, shared, id) =
-        unsafe { (&mut (*session).client, &(*session).shared, (*session).id) };
+fn arrives(
+    skb: *mut __sk_buff,
+    session: *mut Session,
+    record: *mut Record,
+    length: u32,
+) -> Placement {
+    // SAFETY: live map values; TC ingress alone writes the client's side, `shared` is atomic.
+    let (client, shared, id, key, sequence) = unsafe {
+        (
+            &mut (*session).client,
+            &(*session).shared,
+            (*session).id,
+            &(*record).header.key,
+            Sequence((*record).segment.sequence),
+        )
+    };
     let placement = place(client.next(), sequence, length);
-    let acknowledged = Sequence(shared.acknowledged());
-    if placement != Placement::Hole || !acknowledged.is_after(client.next()) {
+    if placement != Placement::Hole {
+        return placement;
+    }
+    let acknowledged = lookup::find_past(skb.cast(), key).map(|past| past.next);
+    let acknowledged = Sequence(acknowledged.unwrap_or_else(|| shared.acknowledged()));
+    if !acknowledged.is_after(client.next()) {
         return placement;
     }
     let from = if sequence.is_after(acknowledged) {
@@ -183,8 +200,10 @@ fn find(skb: *mut __sk_buff, key: &SessionKey, tcp: &Tcp) -> Option<*mut Session
     let past = lookup::find_past(skb.cast(), key)?;
     let birth = Birth {
         client_next: Sequence(tcp.sequence),
-        server_next: Sequence(tcp.acknowledgment),
-        adopted: past.sent > 0 || past.received > 0,
+        // Not what the client acknowledges: TCP takes what is too low, or too high, for it.
+        server_next: Sequence(past.send_next),
+        adopted: past.sent > 0,
+        unread: past.sent > 0 || past.received > 0,
         direction: Direction::Client,
     };
     sessions::born(key, &birth)

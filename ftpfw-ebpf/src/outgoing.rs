@@ -48,6 +48,7 @@ pub fn judge(ctx: &TcContext) -> Option<Reason> {
     let record = maps::record(Direction::Server)?;
     match classify(skb, record) {
         Outgoing::Other => None,
+        Outgoing::Reply if turns_round(skb) => None,
         Outgoing::Reply => {
             replies::segment(skb, record);
             None

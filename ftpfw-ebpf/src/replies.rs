@@ -48,7 +48,7 @@ pub fn segment(skb: *mut __sk_buff, record: *mut Record) {
     let session = match maps::session(key) {
         Some(session) => session,
         None if length == 0 || tcp.has(flag::RST) => return,
-        None => match meet(record, socket) {
+        None => match meet(skb, record, socket) {
             Some(session) => session,
             None => return,
         },
@@ -65,23 +65,30 @@ pub fn segment(skb: *mut __sk_buff, record: *mut Record) {
 }
 
 /// A session is born with the server's first payload.
+///
+/// That the client spoke before proves nothing: bytes in the last segment of its handshake, or behind a lost
+/// one, reach TCP's new socket before anybody else can find that.
 #[inline(always)]
-fn meet(record: *mut Record, socket: *mut bpf_sock) -> Option<*mut Session> {
+fn meet(skb: *mut __sk_buff, record: *mut Record, socket: *mut bpf_sock) -> Option<*mut Session> {
     // SAFETY: as in `segment`.
     let record = unsafe { &*record };
     let tcp = &record.segment;
-    let adopted = if socket.is_null() {
+    let (adopted, unread) = if socket.is_null() {
         // The daemon is behind this host: what it says first must tell.
-        record.greets == 0
+        let adopted = record.greets == 0;
+        (adopted, adopted)
     } else {
         // SAFETY: not null, and a full socket.
         let past = unsafe { lookup::past(socket) }?;
-        past.received > 0
+        // SAFETY: the context is valid during the program.
+        let now = unsafe { (*skb).gso_segs }.max(1);
+        (past.sent > now, past.sent > now || past.received > 0)
     };
     let birth = Birth {
         client_next: Sequence(tcp.acknowledgment),
         server_next: Sequence(tcp.sequence),
         adopted,
+        unread,
         direction: Direction::Server,
     };
     sessions::born(&record.header.key, &birth)

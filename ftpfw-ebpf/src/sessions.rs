@@ -33,8 +33,10 @@ pub struct Birth {
     pub client_next: Sequence,
     /// Sequence number of the server's byte that comes next.
     pub server_next: Sequence,
-    /// The connection was there before ftpfw looked.
+    /// The server spoke before ftpfw looked.
     pub adopted: bool,
+    /// Nobody read what the client sent before.
+    pub unread: bool,
     /// Who asks: keeps the scratch of ingress and egress apart.
     pub direction: Direction,
 }
@@ -69,7 +71,7 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     }
     session
         .client
-        .start(birth.client_next, &session.shared, birth.adopted);
+        .start(birth.client_next, &session.shared, birth.unread);
     session.server.start(birth.server_next);
     let opaque = PORTS
         .get(u32::from(key.server_port))

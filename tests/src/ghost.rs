@@ -108,6 +108,14 @@ impl<'a> Ghost<'a> {
     /// # Errors
     /// When the server does not answer.
     pub fn connect(haunt: &'a Haunt<'a>, port: u16, mss: u16) -> Result<Self> {
+        Self::connect_saying(haunt, port, mss, b"")
+    }
+
+    /// The same, with the first bytes in the last segment of the handshake.
+    ///
+    /// # Errors
+    /// As [`Ghost::connect`].
+    pub fn connect_saying(haunt: &'a Haunt<'a>, port: u16, mss: u16, bytes: &[u8]) -> Result<Self> {
         let mut ghost = Self {
             haunt,
             local: haunt.socket(),
@@ -136,8 +144,9 @@ impl<'a> Ghost<'a> {
         ghost.expected = answer.tcp.sequence_number.wrapping_add(1);
         ghost.put(&Segment {
             flags: "A",
-            ..ghost.segment(b"")
+            ..ghost.segment(bytes)
         })?;
+        ghost.skip(bytes.len());
         Ok(ghost)
     }
 

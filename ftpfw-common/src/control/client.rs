@@ -68,14 +68,15 @@ pub struct ClientSide {
 
 impl ClientSide {
     /// Starts following at `next`: the beginning of a connection or, met in the middle, the
-    /// beginning of a line (a client that waits for its reply is always there).
+    /// beginning of a line (a client that waits for its reply is always there). `unread`: there may have
+    /// been commands before.
     #[inline(always)]
-    pub fn start(&mut self, next: Sequence, shared: &Shared, adopted: bool) {
+    pub fn start(&mut self, next: Sequence, shared: &Shared, unread: bool) {
         self.next = next.0;
         self.line.start();
         self.command.start_line();
         shared.fifo.begin(next);
-        if adopted {
+        if unread {
             self.unknown(shared);
         }
     }

@@ -1,13 +1,15 @@
 //! Interfaces that a reload adds, removes, or gives another mode.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Context as _, Result, ensure};
-use ftpfw_tests::firewall::Firewall;
-use ftpfw_tests::lab::{Host, Lab};
+use anyhow::{Context as _, Result, bail, ensure};
+use ftpfw_tests::firewall::{Firewall, mode};
+use ftpfw_tests::lab::{Family, Host, Lab};
 use ftpfw_tests::netns::Netns;
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
 use ftpfw_tests::refusal::nothing_on;
+use ftpfw_tests::scene::LOGIN;
+use ftpfw_tests::scripted::Scripted;
 
 use crate::File;
 
@@ -127,4 +129,34 @@ fn all_of_them_or_none() -> Result<()> {
         CLOSED,
         "not-armed",
     )
+}
+
+/// A session lives on while its interface is not looked after, and what was said meanwhile was said to nobody:
+/// the next command gets through all the same, and arms.
+#[test]
+fn one_that_comes_back_has_its_sessions() -> Result<()> {
+    let lab = Lab::new()?;
+    let (host, address) = second_link(&lab)?;
+    let server = Scripted::start(&lab.server, Family::V4)?;
+    let IpAddr::V4(to) = server.address else {
+        bail!("{} is no address of IPv4", server.address);
+    };
+    host.netns.ip(&format!("route add {to}/32 via {address}"))?;
+    let _listener = server.listen(CLOSED)?;
+    let one = format!("interfaces = [\"eth0\"]\nmode = \"{}\"\n", mode());
+    let both = one.replace("\"eth0\"", "\"eth0\", \"eth1\"");
+    let file = File::new(&both)?;
+    let mut firewall = file.start(&lab, &[])?;
+    let mut talk = server.talk(&host.netns)?;
+    talk.play(&LOGIN)?;
+    for text in [&one, &both] {
+        let (event, said) = file.reload(&mut firewall, text)?;
+        ensure!(event == "reloaded", "{said}");
+        talk.play(&["C NOOP", "S 200 ok"])?;
+    }
+    expect_dropped(&firewall, &host, server.address, CLOSED, "not-armed")?;
+    talk.play(&["C EPSV", &format!("S 229 Extended (|||{CLOSED}|)")])?;
+    let answer = probe(&host, server.address, CLOSED)?;
+    ensure!(answer == Answer::Open, "{answer:?}");
+    Ok(())
 }

@@ -37,7 +37,7 @@ fn known(firewall: &Firewall, remote: SocketAddr, local: SocketAddr, number: u8)
 }
 
 #[test]
-fn what_turns_round_makes_no_flow() -> Result<()> {
+fn what_turns_round_makes_no_flow_and_no_session() -> Result<()> {
     let lab = Lab::new()?;
     // It forwards, and does not send who asks it to the shorter way.
     let _container = Container::behind(&lab, "21")?;
@@ -80,6 +80,19 @@ fn what_turns_round_makes_no_flow() -> Result<()> {
             Wire::new(&lab, &lab.stranger)?.send(&lab.server, answer)?;
             wait_for_drop(&firewall, "no-connection", before)?;
         }
+
+        // What looks like a reply of a daemon behind this host.
+        let reply = Segment {
+            payload: b"200 ready\r\n",
+            ..segment("PA", 1, 1)
+        };
+        let (daemon, client) = (address(&lab.client, 21), address(&lab.stranger, 81));
+        turn_round(&lab, &ends, reply, daemon, client)?;
+        let sessions = firewall.sessions()?;
+        ensure!(
+            sessions.is_empty(),
+            "a reply that turned round made a session: {sessions:?}"
+        );
     }
     Ok(())
 }
