@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     agent::api,
-    cli::{DetachArgs, Place, RunArgs},
-    config::{Config, file::File},
+    cli::{DetachArgs, Place},
+    config::file,
     kernel::{
         Maps, PinDir, detach,
         lock::{Holder, PinLock},
@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// # Errors
 ///
 /// When an agent runs and does not answer or end, or is to lose one interface only; when the configuration
-/// file is wrong; for want of privileges, or when something cannot be removed.
+/// file does not say which ftpfw; for want of privileges, or when something cannot be removed.
 pub async fn detach(args: &DetachArgs) -> anyhow::Result<()> {
     requirements::privileges()?;
     let place = place(args)?;
@@ -69,12 +69,7 @@ fn place(args: &DetachArgs) -> anyhow::Result<Place> {
     let Some(path) = &args.config else {
         return Ok(args.place.clone());
     };
-    let file = File::read(path)?;
-    let config = Config::of(&RunArgs::default(), &file.keys)?;
-    Ok(Place {
-        pin_dir: config.pin_dir,
-        socket: config.socket,
-    })
+    Ok(file::place(path)?)
 }
 
 /// The lock of the pin directory, or who has it; `None` where there is no such directory.

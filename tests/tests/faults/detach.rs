@@ -59,15 +59,18 @@ fn the_one_of_a_file() -> Result<()> {
     let mut firewall = Firewall::start(&lab.server, &[])?;
     let place = firewall.place();
     let directory = TempDir::with_prefix("ftpfw-detach-")?;
-    let [right, other, wrong] = ["right", "other", "wrong"].map(|it| directory.path().join(it));
+    let files = ["right", "other", "wrong", "broken"];
+    let [right, other, wrong, broken] = files.map(|it| directory.path().join(it));
     let text = |pins: &str| {
         let socket = place.socket.display();
         format!("interfaces = [\"eth0\"]\npin_dir = \"{pins}\"\nsocket = \"{socket}\"\n")
     };
     let pins = place.pins.to_str().context("a path of ASCII")?.to_owned();
-    fs::write(&right, text(&pins))?;
     fs::write(&other, text(&format!("{pins}-other")))?;
-    fs::write(&wrong, text(&pins) + "mode = \"none\"\n")?;
+    // Wrong since the firewall started, but not in what tells which one.
+    fs::write(&right, text(&pins) + "mode = \"none\"\nprotekt = []\n")?;
+    fs::write(&wrong, text("pins"))?;
+    fs::write(&broken, text(&pins) + "mode = \n")?;
     let detach = |file: &Path| {
         let mut command = place.elsewhere(&["detach", "--config"]);
         command.arg(file);
@@ -75,7 +78,8 @@ fn the_one_of_a_file() -> Result<()> {
     };
     let said = detach(&other).output()?;
     ensure!(said.stdout == b"nothing to detach\n", "{said:?}");
-    refused_by(&mut detach(&wrong), FAILED, &[":4:8: "])?;
+    refused_by(&mut detach(&wrong), FAILED, &[":2:11: ", "absolute"])?;
+    refused_by(&mut detach(&broken), FAILED, &[":4:8: "])?;
     let twice = right.to_str().context("a path of ASCII")?;
     refused(place, &["detach", "--config", twice], USAGE, &["--pin-dir"])?;
     expect_dropped(

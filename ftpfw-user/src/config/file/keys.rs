@@ -11,7 +11,7 @@ use super::{
     written::{AbsolutePath, Count, Lifetime, Port, Word},
 };
 use crate::{
-    cli::{FtpsArg, LimitArgs, ModeArg, OpenerArg, UdpArg},
+    cli::{self, FtpsArg, LimitArgs, ModeArg, OpenerArg, Place, UdpArg},
     config::{InterfaceArg, OpenPort, PassivePorts, PortPolicy, PortRange},
 };
 
@@ -40,6 +40,24 @@ pub struct Keys {
     transfer_log: Option<Written<AbsolutePath>>,
     pub(in crate::config) timeouts: Timeouts,
     pub(in crate::config) limits: Limits,
+}
+
+/// Those that tell which ftpfw a file is for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PlaceKeys {
+    pin_dir: Option<Written<AbsolutePath>>,
+    socket: Option<Written<AbsolutePath>>,
+}
+
+impl PlaceKeys {
+    pub(super) fn place(&self) -> Place {
+        let of = |key, default: &str| path(key).cloned().unwrap_or(default.into());
+        Place {
+            pin_dir: of(self.pin_dir.as_ref(), cli::DEFAULT_PIN_DIR),
+            socket: of(self.socket.as_ref(), cli::DEFAULT_SOCKET),
+        }
+    }
 }
 
 /// `[timeouts]`.

@@ -12,9 +12,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::de::DeserializeOwned;
+
+use self::keys::PlaceKeys;
 pub(super) use keys::values;
 pub use keys::{Keys, Timeouts};
 pub use written::Written;
+
+use crate::cli::Place;
 
 /// What is wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,17 +67,9 @@ impl File {
     ///
     /// The first thing that is wrong with it.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let failed = |position, message| FileError {
-            path: path.to_owned(),
-            position,
-            message,
-        };
-        let text = fs::read_to_string(path)
-            .map_err(|error| failed(None, format!("cannot read the file: {error}")))?;
-        match Keys::parse(&text) {
-            Ok(keys) => Ok(Self { text, keys }),
-            Err(Misplaced { at, message }) => Err(failed(Some(position(&text, at.start)), message)),
-        }
+        let text = read(path)?;
+        let keys = Keys::parse(&text).map_err(|misplaced| misplaced.of(path, &text))?;
+        Ok(Self { text, keys })
     }
 
     /// The names of the interfaces, each with its line and column.
@@ -82,12 +79,45 @@ impl File {
     }
 }
 
+/// Which ftpfw a file is for. What else it says is of no matter, and may be wrong.
+///
+/// # Errors
+///
+/// When it cannot be read, is no TOML, or one of the two paths is none.
+pub fn place(path: &Path) -> Result<Place, FileError> {
+    let text = read(path)?;
+    let keys = parse::<PlaceKeys>(&text).map_err(|misplaced| misplaced.of(path, &text))?;
+    Ok(keys.place())
+}
+
+fn read(path: &Path) -> Result<String, FileError> {
+    fs::read_to_string(path).map_err(|error| FileError {
+        path: path.to_owned(),
+        position: None,
+        message: format!("cannot read the file: {error}"),
+    })
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Misplaced> {
+    toml::from_str(text).map_err(|error| Misplaced {
+        at: error.span().unwrap_or(0..0),
+        message: one_line(error.message()),
+    })
+}
+
+impl Misplaced {
+    fn of(self, path: &Path, text: &str) -> FileError {
+        FileError {
+            path: path.to_owned(),
+            position: Some(position(text, self.at.start)),
+            message: self.message,
+        }
+    }
+}
+
 impl Keys {
     fn parse(text: &str) -> Result<Self, Misplaced> {
-        let keys: Self = toml::from_str(text).map_err(|error| Misplaced {
-            at: error.span().unwrap_or(0..0),
-            message: one_line(error.message()),
-        })?;
+        let keys: Self = parse(text)?;
         keys.check()?;
         Ok(keys)
     }
