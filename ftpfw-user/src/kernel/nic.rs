@@ -51,8 +51,8 @@ pub(crate) async fn refuse_no_ethernet(interface: &Interface) -> anyhow::Result<
         // The loopback's packets have one too.
         Some(LinkLayerType::Ether | LinkLayerType::Loopback) | None => Ok(()),
         Some(other) => bail!(
-            "{} is no Ethernet interface but {other:?}: ftpfw can only protect Ethernet, \
-             so protect the one that its packets come in by",
+            "{} is no Ethernet interface but {other:?}: ftpfw reads Ethernet frames only, also on \
+             the interface that its packets come in by; filter what comes out of a tunnel with nftables",
             interface.name
         ),
     }
