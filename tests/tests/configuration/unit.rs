@@ -1,7 +1,7 @@
 //! What is in packaging/: the unit of systemd's, and the example of a configuration.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,6 +61,56 @@ fn systemd_understands_the_unit() -> Result<()> {
         !output.stderr.is_empty(),
         "a line that means nothing is not noticed"
     );
+    Ok(())
+}
+
+/// Cloud images have a service that waits for the network, and that the basic system waits for.
+#[test]
+fn the_unit_is_before_the_network_where_cloud_init_is() -> Result<()> {
+    if Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("SKIPPED: there is no systemd-analyze here, so nobody has ordered the units");
+        return Ok(());
+    }
+    let directory = TempDir::with_prefix("ftpfw-units-")?;
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).map(|()| path)
+    };
+    let early = |orders: &str| {
+        format!(
+            "[Unit]\nDefaultDependencies=no\n{orders}\n\
+             [Service]\nType=oneshot\nExecStart=/bin/true\n"
+        )
+    };
+    write(
+        "networking.service",
+        &early("After=network-pre.target\nBefore=network.target"),
+    )?;
+    let cloud =
+        early("Requires=networking.service\nAfter=networking.service\nBefore=sysinit.target");
+    let cloud = write("cloud-init.service", &cloud)?;
+    let wants = directory.path().join("sysinit.target.wants");
+    fs::create_dir(&wants)?;
+    symlink(&cloud, wants.join("cloud-init.service"))?;
+    let verify = |text: &str| -> Result<String> {
+        let mut verify = Command::new("systemd-analyze");
+        // The colon: and where units are without it.
+        let units = format!("{}:", directory.path().display());
+        let unit = write("ftpfw.service", text)?;
+        verify.env("SYSTEMD_UNIT_PATH", units).arg("verify");
+        let output = verify.arg(unit).arg(&cloud).output()?;
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let text = unit(&program()?)?;
+    let said = verify(&text)?;
+    ensure!(said.is_empty(), "{said}");
+    // It would say so if there were a cycle.
+    let said = verify(&text.replace("DefaultDependencies=no\n", ""))?;
+    ensure!(said.contains("ordering cycle"), "no cycle: {said}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const CONFIGURATION: &str = "etc/ftpfw.toml";
 const UNIT: &str = "usr/lib/systemd/system/ftpfw.service";
 /// What `systemctl enable` makes.
-const ENABLED: &str = "etc/systemd/system/multi-user.target.wants/ftpfw.service";
+const ENABLED: &str = "etc/systemd/system/sysinit.target.wants/ftpfw.service";
 
 /// Runs all trials.
 ///
