@@ -94,7 +94,7 @@ fn one_gets_another_mode() -> Result<()> {
     let text = |mode| format!("interfaces = [\"eth0:{mode}\"]\n");
     let file = File::new(&text("native"))?;
     let mut firewall = file.start(&lab, &[])?;
-    for mode in ["tc", "generic", "tc", "native"] {
+    for mode in ["tc", "generic", "native", "generic", "tc", "native"] {
         let (event, said) = file.reload(&mut firewall, &text(mode))?;
         ensure!(event == "reloaded", "{said}");
         expect_dropped(&firewall, &lab.client, server, CLOSED, "not-armed")?;
