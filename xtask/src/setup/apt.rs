@@ -34,18 +34,22 @@ pub fn download(package: &str, directory: &Path, reason: &str) -> Result<()> {
         .current_dir(directory))
 }
 
-/// The version that would be installed; none when this is not Debian or has no such package.
-pub fn candidate(package: &str) -> Option<String> {
-    update().ok()?;
-    let output = Command::new("apt-cache")
-        .args(["policy", package])
-        .output()
-        .ok()?;
+/// The version that would be installed; none when this is not Debian, has no such package, or only root can
+/// install it.
+///
+/// # Errors
+/// When apt fails.
+pub fn candidate(package: &str) -> Result<Option<String>> {
+    if !Path::new(APT_GET).exists() || !geteuid().is_root() {
+        return Ok(None);
+    }
+    update()?;
+    let policy = Command::new("apt-cache").args(["policy", package]).output();
+    let output = policy.context("run apt-cache")?;
     let policy = String::from_utf8_lossy(&output.stdout);
-    let version = policy
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Candidate: "))?;
-    (version != "(none)").then(|| version.to_owned())
+    let mut lines = policy.lines();
+    let version = lines.find_map(|line| line.trim().strip_prefix("Candidate: "));
+    Ok(version.filter(|it| *it != "(none)").map(str::to_owned))
 }
 
 /// Those that are not installed: `apt-get install` would upgrade the others.
@@ -74,8 +78,14 @@ fn update() -> Result<()> {
     Ok(())
 }
 
-fn may_install(what: &str, reason: &str) -> Result<()> {
-    if !Path::new("/usr/bin/apt-get").exists() {
+const APT_GET: &str = "/usr/bin/apt-get";
+
+/// Whether packages can be installed here.
+///
+/// # Errors
+/// When this is not Debian or not root; the message says what to do then.
+pub fn may_install(what: &str, reason: &str) -> Result<()> {
+    if !Path::new(APT_GET).exists() {
         bail!(
             "{what} is missing ({reason}), and this is neither Debian nor Ubuntu: \
              install it with your package manager"

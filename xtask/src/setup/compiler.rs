@@ -18,7 +18,7 @@ pub fn install(tried: &[String]) -> Result<()> {
     for reason in tried {
         println!("setup: {reason}");
     }
-    let packaged = apt::candidate(DEBIAN[0]);
+    let packaged = apt::candidate(DEBIAN[0])?;
     if packaged.is_some_and(|version| major_minor(&version) >= major_minor(OLDEST)) {
         return apt::install(&DEBIAN, "compiles the eBPF programs");
     }

@@ -66,12 +66,15 @@ fn has_development_files(prefix: &Path, llvm: u32) -> bool {
 fn install_llvm(compiler: &Compiler) -> Result<()> {
     let llvm = compiler.llvm;
     let package = format!("llvm-{llvm}-dev");
-    if apt::candidate(&package).is_none() {
+    let reason = "bpf-linker is built against it";
+    apt::may_install(&package, reason)?;
+    if apt::candidate(&package)?.is_none() {
         bail!(
             "bpf-linker must be built against LLVM {llvm}, as {compiler} has it, and there is no \
-             package {package} here: install LLVM {llvm}, or bpf-linker {VERSION} itself, so that \
-             `bpf-linker --version` works, and run `cargo xtask setup` again"
+             package {package} here: install bpf-linker {VERSION} as its project built it (`cargo \
+             binstall bpf-linker@{VERSION}`, or from its releases on GitHub), so that \
+             `bpf-linker --version` works, or LLVM {llvm}; then run `cargo xtask setup` again"
         );
     }
-    apt::install(&[&package, "g++"], "bpf-linker is built against it")
+    apt::install(&[&package, "g++"], reason)
 }
