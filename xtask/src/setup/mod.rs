@@ -148,7 +148,14 @@ pub fn laboratory() -> Result<()> {
 /// # Errors
 /// As [`everything`].
 pub fn virtual_machines() -> Result<()> {
-    system_programs(&VIRTUAL_MACHINES)
+    system_programs(&VIRTUAL_MACHINES)?;
+    if !Path::new(crate::vm::KEYS).exists() {
+        apt::install(
+            &["debian-archive-keyring"],
+            "tells whether kernels are Debian's",
+        )?;
+    }
+    Ok(())
 }
 
 /// The clippy of the compiler that builds the eBPF object, where a package has it.

@@ -63,13 +63,13 @@ pub struct Kernel {
     pub modules: PathBuf,
 }
 
-/// Finds a kernel in the cache, or fetches it. To have a newer one, remove its directory.
+/// Finds a kernel in the cache, or fetches it; `refresh`: whatever is there.
 ///
 /// # Errors
 /// When it cannot be had from Debian.
-pub fn obtain(line: Line, cache: &Path) -> Result<Kernel> {
+pub fn obtain(line: Line, cache: &Path, refresh: bool) -> Result<Kernel> {
     let directory = cache.join(line.name());
-    if !directory.join(VERSION).exists() {
+    if refresh || !directory.join(VERSION).exists() {
         let partial = cache.join(format!("{}.partial", line.name()));
         remove(&partial)?;
         fetch(line, &partial).with_context(|| format!("get the kernel {}", line.name()))?;

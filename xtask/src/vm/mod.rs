@@ -36,6 +36,7 @@ use topology::{Nic, Topology};
 
 pub use kernel::Line;
 pub use qemu::PROGRAM as QEMU;
+pub use sources::KEYS;
 
 /// Time for a suite, s: far more than any takes on an emulated processor.
 const TIMEOUT: u64 = 7200;
@@ -49,13 +50,16 @@ pub struct Vm {
     /// What joins the hosts of the tests
     #[arg(long, value_enum, default_value_t = Topology::Veth)]
     topology: Topology,
-    /// The NICs of the topology `hub`
-    #[arg(long, value_enum, default_value_t = Nic::Virtio)]
-    nic: Nic,
+    /// The NICs of the topology `hub`, which this implies [default: virtio]
+    #[arg(long, value_enum)]
+    nic: Option<Nic>,
+    /// Fetch the kernels anew: there may be newer ones of their lines
+    #[arg(long)]
+    refresh: bool,
     /// Only the suites that run on every kernel, on 6.12 too
     #[arg(long)]
     smoke: bool,
-    /// Machines side by side, one for each suite [default: one for each processor]
+    /// Machines side by side, one for each suite [default: one for each processor, as far as memory goes]
     #[arg(long)]
     jobs: Option<NonZero<usize>>,
     /// Time for each suite
@@ -81,6 +85,18 @@ pub fn run(vm: &Vm) -> Result<()> {
         ARCH == "x86_64",
         "the machines are x86_64, and so must be the programs in them: this host is {ARCH}"
     );
+    let mut lines = vm.kernels.clone();
+    lines.sort();
+    lines.dedup();
+    for line in &lines {
+        let suites = vm.suites(*line)?;
+        ensure!(
+            !vm.page || suites.iter().any(|it| it.0.name == suites::FEATURES),
+            "{} is written of what the suite {} finds: it must be among those that run",
+            page::PAGE,
+            suites::FEATURES
+        );
+    }
     let mut phases = Phases::default();
     phases.step("set up", || {
         setup::everything()?;
@@ -93,12 +109,9 @@ pub fn run(vm: &Vm) -> Result<()> {
 
     let cache = workspace::target().join("vm");
     let mut runs = Vec::new();
-    let mut lines = vm.kernels.clone();
-    lines.sort();
-    lines.dedup();
     for line in lines {
         let kernel = phases.step(&format!("kernel {}", line.name()), || {
-            kernel::obtain(line, &cache.join("kernels"))
+            kernel::obtain(line, &cache.join("kernels"), vm.refresh)
         })?;
         let scene = Scene {
             init: &init,
@@ -113,6 +126,10 @@ pub fn run(vm: &Vm) -> Result<()> {
         }
         return Ok(());
     }
+    ensure!(
+        runs.iter().any(|run| run.failed() > 0),
+        "no test ran: `cargo xtask vm SUITE`, `SUITE::TEST` or `TEST`, by a part of its name"
+    );
     bail!(
         "not all passed; the logs are in {}",
         cache.join("runs").display()
@@ -127,7 +144,8 @@ pub fn smoke() -> Result<()> {
     run(&Vm {
         kernels: vec![Line::V6_12],
         topology: Topology::Veth,
-        nic: Nic::Virtio,
+        nic: None,
+        refresh: false,
         smoke: true,
         jobs: None,
         timeout: TIMEOUT,
@@ -147,7 +165,17 @@ struct Scene<'a> {
 impl Vm {
     /// The NICs that a machine has.
     fn nics(&self) -> Option<Nic> {
-        (self.topology == Topology::Hub).then_some(self.nic)
+        match self.topology {
+            Topology::Hub => Some(self.nic.unwrap_or(Nic::Virtio)),
+            Topology::Veth => self.nic,
+        }
+    }
+
+    /// What runs on a kernel.
+    fn suites(&self, line: Line) -> Result<Vec<(Suite, Vec<String>)>> {
+        let nics = self.nics();
+        let more = if nics.is_none() { suites::ALL } else { &[] };
+        choose(suites::of(line, nics, self.smoke), more, &self.filters)
     }
 }
 
@@ -158,9 +186,12 @@ impl Scene<'_> {
             fs::remove_dir_all(&results).context("remove the results of an earlier run")?;
         }
         let accelerator = Accelerator::find();
-        let suites = choose(suites::of(kernel.line, vm.nics(), vm.smoke), &vm.filters);
-        let jobs = vm.jobs.or_else(|| thread::available_parallelism().ok());
-        let jobs = jobs.map_or(1, NonZero::get).min(suites.len());
+        let suites = vm.suites(kernel.line)?;
+        let jobs = match vm.jobs {
+            Some(jobs) => jobs.get(),
+            None => qemu::that_fit()?.min(thread::available_parallelism()?.get()),
+        };
+        let jobs = jobs.min(suites.len());
         println!(
             "── Linux {} under QEMU ({}), {jobs} at once",
             kernel.version,
@@ -225,23 +256,40 @@ impl Scene<'_> {
     }
 }
 
-/// The suites that are named by the filters, each with the filters for its tests.
-fn choose(all: &[Suite], filters: &[String]) -> Vec<(Suite, Vec<String>)> {
-    let of = |suite: &Suite| -> Option<Vec<String>> {
-        if filters.iter().any(|it| it == suite.name) {
-            return Some(Vec::new());
+/// The suites that are named by the filters, each with the filters for its tests: those of `all`, what they
+/// have of it, and those of `more`. Without such a name, all of `all`, with the filters for their tests.
+///
+/// # Errors
+/// When some filters are names, and another is none.
+fn choose(all: &[Suite], more: &[Suite], filters: &[String]) -> Result<Vec<(Suite, Vec<String>)>> {
+    let tests_of = |suite: &Suite, filter: &str| -> Option<Option<String>> {
+        match filter.strip_prefix(suite.name)? {
+            "" => Some(None),
+            rest => Some(Some(rest.strip_prefix("::")?.to_owned())),
         }
-        let named = filters.iter().filter_map(|it| it.strip_prefix(suite.name));
-        let tests = named.filter_map(|rest| Some(rest.strip_prefix("::")?.to_owned()));
-        let tests: Vec<String> = tests.collect();
-        (!tests.is_empty()).then_some(tests)
     };
-    let named: Vec<_> = all.iter().filter_map(|it| Some((*it, of(it)?))).collect();
-    if named.is_empty() {
-        all.iter().map(|it| (*it, filters.to_vec())).collect()
-    } else {
-        named
+    let is_new = |it: &&Suite| all.iter().all(|other| other.name != it.name);
+    let known: Vec<&Suite> = all.iter().chain(more.iter().filter(is_new)).collect();
+    let mut named = Vec::new();
+    for suite in &known {
+        let tests = filters.iter().filter_map(|it| tests_of(suite, it));
+        let tests: Vec<Option<String>> = tests.collect();
+        if !tests.is_empty() {
+            // One that names the whole suite goes before those that name tests.
+            let tests: Option<Vec<String>> = tests.into_iter().collect();
+            named.push((**suite, tests.unwrap_or_default()));
+        }
     }
+    if named.is_empty() {
+        return Ok(all.iter().map(|it| (*it, filters.to_vec())).collect());
+    }
+    for filter in filters {
+        ensure!(
+            known.iter().any(|it| tests_of(it, filter).is_some()),
+            "{filter} is no suite, and others are: write `SUITE::{filter}` for tests"
+        );
+    }
+    Ok(named)
 }
 
 #[cfg(test)]
@@ -253,7 +301,7 @@ mod tests {
         let all = suites::of(Line::V6_1, None, false);
         let chosen = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
-            let chosen = choose(all, &words).into_iter();
+            let chosen = choose(all, suites::ALL, &words).unwrap().into_iter();
             chosen
                 .map(|(suite, tests)| (suite.name, tests.join(" ")))
                 .collect::<Vec<_>>()
@@ -266,6 +314,10 @@ mod tests {
         assert_eq!(chosen(&[one, "one_port::pasv"]), [(one, no.clone())]);
         let words = ["features", "one_port::pasv", "one_port::port"];
         let tests = "pasv port".to_owned();
-        assert_eq!(chosen(&words), [(one, tests), ("features", no)]);
+        assert_eq!(chosen(&words), [(one, tests), ("features", no.clone())]);
+        // That kernel has no such suite by itself.
+        assert_eq!(chosen(&["policy"]), [("policy", no)]);
+        let words = ["policy", "epsv"].map(str::to_owned);
+        assert!(choose(all, suites::ALL, &words).is_err());
     }
 }

@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result, ensure};
 use super::report::Run;
 use crate::workspace;
 
-const PAGE: &str = "docs/kernels.md";
+pub const PAGE: &str = "docs/kernels.md";
 
 const HEAD: &str = "\
 # Kernels
 
-What ftpfw has on which kernel. `cargo xtask vm --page` writes this page: each kernel is booted, and what
-ftpfw attached there is looked at. What a kernel lacks is found by trying, never by its version.
+What ftpfw has on which kernel. `cargo xtask vm --page --kernel 5.10 --kernel 6.1 --kernel 6.12 --kernel latest`
+writes this page: each kernel is booted, and what ftpfw attached there is looked at. What a kernel lacks is
+found by trying, never by its version.
 
 ";
 

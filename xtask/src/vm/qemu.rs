@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use ftpfw_tests::programs;
 
 use super::topology::{self, Nic};
+use crate::proc;
 
 /// The program.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -102,7 +103,20 @@ pub enum Ending {
 }
 
 /// Memory: what tests write is in it too.
-const MEGABYTES: &str = "3072";
+const MEGABYTES: u64 = 3072;
+
+/// How many machines fit into the memory that is free; at least one is tried.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn that_fit() -> Result<usize> {
+    /// QEMU's own, MiB.
+    const OVERHEAD: u64 = 256;
+    let text = fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
+    let free = proc::field(&text, "MemAvailable:").context("no MemAvailable")?;
+    let fit = free / 1024 / (MEGABYTES + OVERHEAD);
+    Ok(usize::try_from(fit)?.max(1))
+}
 
 /// Runs a machine; what its console says is printed. Nothing of the host can be written but `results`.
 ///
@@ -163,12 +177,13 @@ fn decode(status: ExitStatus) -> Ending {
 }
 
 fn command(machine: &Machine<'_>) -> Result<Command> {
-    // Others use this computer as well.
-    let mut command = Command::new("nice");
-    command.args(["-n", "10"]).arg(programs::find(PROGRAM)?);
+    // Whoever waits for it may be killed; and others use this computer as well.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "nice", "-n", "10"]);
+    command.arg(programs::find(PROGRAM)?);
     command.args(machine.accelerator.arguments());
     command.args(["-smp", machine.accelerator.processors()]);
-    command.args(["-machine", "q35", "-m", MEGABYTES]);
+    command.args(["-machine", "q35", "-m", &MEGABYTES.to_string()]);
     command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
     command.args(["-display", "none", "-serial", "stdio"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);

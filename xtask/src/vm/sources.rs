@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::setup::apt;
 
 /// Debian's signing keys, of the older releases too (package debian-archive-keyring).
-const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// One suite of Debian, with the mirror that the host uses.
+/// One suite of Debian, with the mirror that the host uses, or Debian's own.
 pub struct Suite {
     name: &'static str,
     config: PathBuf,
@@ -22,13 +22,9 @@ impl Suite {
     /// Reads the lists of `name` into a directory.
     ///
     /// # Errors
-    /// When the host is no Debian, or its mirror has no such suite (any more).
+    /// When the host has no apt, or the mirror no such suite (any more).
     pub fn read(name: &'static str, directory: &Path) -> Result<Self> {
         let mirror = mirror(name.ends_with("-security"))?;
-        ensure!(
-            Path::new(KEYS).exists(),
-            "{KEYS} is missing: install debian-archive-keyring"
-        );
         for made in ["lists/partial", "cache/archives/partial"] {
             let made = directory.join(made);
             fs::create_dir_all(&made).with_context(|| format!("make {}", made.display()))?;
@@ -108,7 +104,7 @@ fn configuration(directory: &Path) -> String {
     )
 }
 
-/// Where the host gets its Debian from, or its security updates.
+/// Where the host gets its Debian from, or its security updates; if it is another system, Debian's mirrors.
 fn mirror(security: bool) -> Result<String> {
     let mut targets = Command::new("apt-get");
     targets.args([
@@ -116,28 +112,21 @@ fn mirror(security: bool) -> Result<String> {
         "--format",
         "$(ORIGIN) $(CODENAME) $(REPO_URI)",
     ]);
-    let by_hand = "the kernels are Debian's, fetched with apt from the mirror of a Debian host";
-    let output = targets.output().context(by_hand)?;
+    let output = targets.output();
+    let output = output.context("the kernels are Debian's, fetched with apt: run apt-get")?;
     let targets = String::from_utf8_lossy(&output.stdout);
-    let mirrors = targets.lines().filter_map(|line| {
+    let mut mirrors = targets.lines().filter_map(|line| {
         let mut words = line.split(' ');
         let (origin, release, mirror) = (words.next()?, words.next()?, words.next()?);
-        (origin == "Debian").then_some((release, mirror))
+        let right = origin == "Debian" && release.ends_with("-security") == security;
+        right.then_some(mirror)
     });
-    for (release, mirror) in mirrors {
-        if release.ends_with("-security") == security {
-            return Ok(mirror.to_owned());
-        }
-    }
-    bail!(
-        "apt knows no {} of Debian's: {by_hand}",
-        if security {
-            "security updates"
-        } else {
-            "mirror"
-        }
-    )
+    let own = if security { SECURITY } else { DEBIAN };
+    Ok(mirrors.next().unwrap_or(own).to_owned())
 }
+
+const DEBIAN: &str = "http://deb.debian.org/debian";
+const SECURITY: &str = "http://deb.debian.org/debian-security";
 
 #[cfg(test)]
 mod tests {

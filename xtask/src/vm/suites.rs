@@ -82,6 +82,9 @@ const FULL: [Suite; 30] = [
     all_of(FEATURES),
 ];
 
+/// All that can be named on any kernel.
+pub const ALL: &[Suite] = &FULL;
+
 /// What needs no more than three hosts that reach each other: it runs over NICs on a hub.
 const HUB: [Suite; 4] = [
     all_of("driver"),
