@@ -90,6 +90,11 @@ const SEEN: &[(&str, &str, &str)] = &[
     ),
     ("no-connection", "attacks_packets/flags.rs", "a29_not_a_syn"),
     (
+        "too-many-headers",
+        "attacks_packets/headers.rs",
+        "a33_priority_tags",
+    ),
+    (
         "control-out-of-order",
         "attacks_stream/segments.rs",
         "a18_out_of_order",

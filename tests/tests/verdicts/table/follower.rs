@@ -95,7 +95,7 @@ impl Table<'_> {
     /// A control connection that the kernel has.
     fn stream(&mut self) {
         let [client, server] = self.side.ends(What::Control);
-        let mut next = 1000;
+        let mut next = self.side.control_next();
         for (name, ahead, line, follower) in [
             ("first command", 0, "NOOP\r\n", None),
             ("next command", 0, "SYST\r\n", None),
@@ -107,10 +107,10 @@ impl Table<'_> {
             ),
             ("command that fills the hole", 0, "HELP\r\n", None),
         ] {
-            let sequence = next + ahead;
+            let sequence = next.wrapping_add(ahead);
             let frame = command(client, server, sequence, line);
             if ahead == 0 {
-                next += u32::try_from(line.len()).expect("a line");
+                next = next.wrapping_add(u32::try_from(line.len()).expect("a line"));
             }
             self.add_followed(name, frame, Reason::Unprotected, follower);
         }

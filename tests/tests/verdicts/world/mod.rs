@@ -136,6 +136,11 @@ impl World {
 }
 
 impl Side {
+    /// Sequence number of the byte that the server wants next of the control connection.
+    pub const fn control_next(&self) -> u32 {
+        self.sockets.control_next
+    }
+
     /// Both ends of a connection, the server's last.
     pub fn ends(&self, what: What) -> [SocketAddr; 2] {
         let is_it = |(it, _): &&(What, _)| *it == what;

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::{
-    ghost::with_checksum,
+    ghost::{Ghost, with_checksum},
     haunt::Haunt,
     lab::{Family, Lab},
     netns::Netns,
@@ -49,6 +49,8 @@ pub enum What {
 pub struct Sockets {
     /// Remote end and the server's.
     pub ends: Vec<(What, [SocketAddr; 2])>,
+    /// Sequence number of the byte that the server wants next of the control connection.
+    pub control_next: u32,
     _streams: Vec<TcpStream>,
     _listeners: Vec<TcpListener>,
     _dialling: OwnedFd,
@@ -69,8 +71,10 @@ impl Sockets {
         let haunt = Haunt::new(lab, family)?;
         opening.half_open(&haunt)?;
         let dialling = opening.dials(&haunt)?;
+        let control_next = opening.control(&haunt)?;
         Ok(Self {
             ends: opening.ends,
+            control_next,
             _streams: opening.streams,
             _listeners: opening.listeners,
             _dialling: dialling,
@@ -104,7 +108,6 @@ impl Opening<'_> {
             (What::CloseWait, SERVICE, 31_002, server, "08"),
             (What::FinWait, SERVICE, 31_003, server, "05"),
             (What::TimeWait, SERVICE, 31_004, server, "06"),
-            (What::Control, 21, 31_005, server, "01"),
             (What::DualStack, dual_stack, 31_006, any, "01"),
         ] {
             let ends = [(self.client, from), (server, port)].map(SocketAddr::from);
@@ -149,6 +152,18 @@ impl Opening<'_> {
             self.expect(what, ends, "03")?;
         }
         Ok(())
+    }
+
+    /// Of somebody whose numbers are known.
+    fn control(&mut self, haunt: &Haunt<'_>) -> Result<u32> {
+        const MSS: u16 = 1400;
+        let server = self.server;
+        let listener = self.listen(&self.lab.server.netns, server, 21)?;
+        let ghost = Ghost::connect(haunt, 21, MSS)?;
+        let (accepted, _) = listener.accept()?;
+        self.streams.push(accepted);
+        self.expect(What::Control, [ghost.local, ghost.remote], "01")?;
+        Ok(ghost.next)
     }
 
     fn dials(&mut self, haunt: &Haunt<'_>) -> Result<OwnedFd> {
