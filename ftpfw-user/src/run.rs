@@ -84,7 +84,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         ..config.settings
     };
     let mut kernel = load(&config, settings, &pins)?;
-    let attached = attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
+    let (attached, others) =
+        attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
     let agent = Agent::new(
         &mut kernel,
         &pins,
@@ -94,6 +95,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     )?;
     let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces)?;
     rollback.keep();
+    interfaces.let_go(&others);
     announce(&config, &attached).await?;
     // Should the agent fail, the filter stays: nothing fails open, and the next run adopts it.
     agent

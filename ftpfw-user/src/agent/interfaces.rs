@@ -19,7 +19,7 @@ use tokio::{
     sync::Mutex,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::{
     event::{Event, Happening},
@@ -69,6 +69,16 @@ impl Interfaces {
             directory,
             out_of_sight: false,
         })
+    }
+
+    /// Detaches from what an earlier agent protected and nobody asks for any more.
+    pub fn let_go(&self, others: &[PinnedInterface]) {
+        for other in others {
+            match attach::forget(&self.kernel, other) {
+                Ok(()) => info!("{}: detached, no longer asked for", other.name),
+                Err(error) => error!("{} stays protected: {error:#}", other.name),
+            }
+        }
     }
 
     /// Whether the pins are no longer where they were: what is attached cannot be told then, and nothing

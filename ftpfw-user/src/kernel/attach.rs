@@ -54,7 +54,8 @@ pub async fn refuse_unfit(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Re
 /// The tracepoint comes first and the filter last: what the filter admits by a tuple must already
 /// be followed and claimed. `rollback` learns what was made.
 ///
-/// Interfaces that an earlier agent protected and this one was not asked for are let go last of all.
+/// What comes with it are the interfaces that an earlier agent protected and this one was not asked for: the
+/// caller lets them go ([`forget`]) when nothing can fail any more.
 ///
 /// # Errors
 ///
@@ -65,18 +66,12 @@ pub fn attach(
     interfaces: &[Interface],
     settings: Settings,
     rollback: &mut Rollback,
-) -> anyhow::Result<Vec<Attached>> {
+) -> anyhow::Result<(Vec<Attached>, Vec<PinnedInterface>)> {
     verify(kernel, interfaces)?;
     let others = rename(pins, interfaces)?;
     attach_tracepoints(kernel, pins, settings, rollback)?;
     let attached = attach_interfaces(kernel, pins, interfaces, rollback)?;
-    for other in others {
-        match forget(kernel, &other) {
-            Ok(()) => tracing::info!("{}: detached, no longer asked for", other.name),
-            Err(error) => tracing::error!("{} stays protected: {error:#}", other.name),
-        }
-    }
-    Ok(attached)
+    Ok((attached, others))
 }
 
 /// Attaches to interfaces, or adopts the links that are pinned for them; the tracepoints are there.
