@@ -26,7 +26,8 @@ pub unsafe fn fetch_add(word: *mut u64, value: u64) -> u64 {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(word, value) }
 }
 
-/// Clears the bits of a word that are not in `mask`, as a full barrier: what was written before is seen by whoever sees the bits cleared.
+/// Clears the bits of a word that are not in `mask`, as a full barrier: what was written before is seen by
+/// whoever sees the bits cleared.
 ///
 /// # Safety
 /// As for [`add`].
