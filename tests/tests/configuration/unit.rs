@@ -27,14 +27,18 @@ fn unit(program: &Path) -> Result<String> {
     Ok(packaged("ftpfw.service")?.replace(INSTALLED, &program.to_string_lossy()))
 }
 
+/// Whether there is a systemd-analyze; if not, it is said that nobody has done `what`.
+fn can_analyze(what: &str) -> bool {
+    let version = Command::new("systemd-analyze").arg("--version").output();
+    if version.is_err() {
+        eprintln!("SKIPPED: there is no systemd-analyze here, so nobody has {what}");
+    }
+    version.is_ok()
+}
+
 #[test]
 fn systemd_understands_the_unit() -> Result<()> {
-    if Command::new("systemd-analyze")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        eprintln!("SKIPPED: there is no systemd-analyze here, so nobody has verified the unit");
+    if !can_analyze("verified the unit") {
         return Ok(());
     }
     let directory = TempDir::with_prefix("ftpfw-unit-")?;
@@ -67,12 +71,7 @@ fn systemd_understands_the_unit() -> Result<()> {
 /// Cloud images have a service that waits for the network, and that the basic system waits for.
 #[test]
 fn the_unit_is_before_the_network_where_cloud_init_is() -> Result<()> {
-    if Command::new("systemd-analyze")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        eprintln!("SKIPPED: there is no systemd-analyze here, so nobody has ordered the units");
+    if !can_analyze("ordered the units") {
         return Ok(());
     }
     let directory = TempDir::with_prefix("ftpfw-units-")?;
