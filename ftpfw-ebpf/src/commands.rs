@@ -143,8 +143,8 @@ fn again(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, length
 }
 
 /// Where a segment lies. Bytes that TCP has and the follower never saw (they came by another interface,
-/// or before a restart) are given up; otherwise a hole is for TCP to fill. For a daemon behind this host,
-/// what it acknowledged tells.
+/// or before a restart) are given up: the server acknowledged them, or this segment is the one that its TCP
+/// wants. Otherwise a hole is for TCP to fill.
 #[inline(always)]
 fn arrives(
     skb: *mut __sk_buff,
@@ -166,10 +166,12 @@ fn arrives(
     if placement != Placement::Hole {
         return placement;
     }
-    let acknowledged = lookup::find_past(skb.cast(), key).map(|past| past.next);
-    let acknowledged = Sequence(acknowledged.unwrap_or_else(|| shared.acknowledged()));
+    let mut acknowledged = Sequence(shared.acknowledged());
     if !acknowledged.is_after(client.next()) {
-        return placement;
+        if lookup::find_past(skb.cast(), key).is_none_or(|past| past.next != sequence.0) {
+            return placement;
+        }
+        acknowledged = sequence;
     }
     let from = if sequence.is_after(acknowledged) {
         acknowledged
@@ -200,8 +202,7 @@ fn find(skb: *mut __sk_buff, key: &SessionKey, tcp: &Tcp) -> Option<*mut Session
     let past = lookup::find_past(skb.cast(), key)?;
     let birth = Birth {
         client_next: Sequence(tcp.sequence),
-        // Not what the client acknowledges: TCP takes what is too low, or too high, for it.
-        server_next: Sequence(past.send_next),
+        server_next: Sequence(tcp.acknowledgment),
         adopted: past.sent > 0,
         unread: past.sent > 0 || past.received > 0,
         direction: Direction::Client,

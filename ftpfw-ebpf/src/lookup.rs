@@ -81,8 +81,6 @@ pub struct Past {
     pub sent: u32,
     /// Sequence number of the byte that TCP wants next.
     pub next: u32,
-    /// Sequence number of the byte that it sends next.
-    pub send_next: u32,
 }
 
 /// The past of an established connection, from its socket; `None` for any other state.
@@ -104,7 +102,6 @@ pub unsafe fn past(socket: *mut bpf_sock) -> Option<Past> {
             received: (*tcp).data_segs_in,
             sent: (*tcp).data_segs_out,
             next: (*tcp).rcv_nxt,
-            send_next: (*tcp).snd_nxt,
         })
     }
 }

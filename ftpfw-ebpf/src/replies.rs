@@ -6,6 +6,7 @@ use ftpfw_common::{
         event::{Direction, Kind},
         values::Session,
     },
+    control::State,
     packet::{Cursor as _, Tcp, View as _, transport::flag},
     reason::{Counter, Loss},
     stream::{Placement, Sequence, place},
@@ -110,6 +111,9 @@ fn take(skb: *mut __sk_buff, session: *mut Session, record: *mut Record, local: 
     };
     let sequence = Sequence(tcp.sequence);
     let length = tcp.payload_len() as u32;
+    if !server.has_begun() && !shared.state().has(State::ADOPTED) {
+        server.start(sequence);
+    }
     let skip = match place(server.next(), sequence, length) {
         Placement::Old => return count::add(Counter::Lost(Loss::Retransmitted)),
         Placement::Next { skip } => skip,

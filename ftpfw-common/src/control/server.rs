@@ -70,7 +70,8 @@ pub struct ServerSide {
     unpaired: u8,
     /// 1: the last reply was a preliminary one.
     preliminary: u8,
-    reserved: u8,
+    /// 1: bytes were taken.
+    begun: u8,
 }
 
 impl ServerSide {
@@ -94,6 +95,15 @@ impl ServerSide {
     #[inline(always)]
     pub fn advance(&mut self, next: Sequence) {
         self.next = next.0;
+        self.begun = 1;
+    }
+
+    /// Whether anything was taken. Before, where the stream begins is only what the client says: TCP takes
+    /// an acknowledgment that is too low.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.begun != 0
     }
 
     /// Bytes before `next` are lost: nothing counts before the next line, and replies may be missing.

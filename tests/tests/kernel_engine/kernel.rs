@@ -10,6 +10,7 @@ use ftpfw_common::{
         self,
         event::Direction,
         keys::{SessionKey, TupleKey},
+        policy::Settings,
         values::Session,
     },
     control::State,
@@ -43,6 +44,11 @@ impl Engine {
             ports: PortPolicy {
                 open: vec![format!("{OPEN_PORT}/tcp").parse().expect("a port")],
                 ..PortPolicy::default()
+            },
+            // Nobody counts down what `forget` removes.
+            settings: Settings {
+                sessions_per_client: u32::MAX,
+                ..Settings::DEFAULT
             },
             ..LoadOptions::default()
         };

@@ -30,6 +30,8 @@ struct Live {
     next: [Sequence; 2],
     /// What the server acknowledged.
     acknowledged: Sequence,
+    /// It is known where the server's stream began.
+    server_begun: bool,
 }
 
 /// One control connection.
@@ -109,9 +111,10 @@ impl Model {
         let next = self.rewind(segment, told).unwrap_or(next);
         let Some(live) = &mut self.live else { return };
         if place(next, segment.sequence, segment.length()) == Placement::Hole {
-            if segment.length() > 0 && live.acknowledged.is_after(next) {
-                // What the server has cannot be asked for again: on from there.
-                let ahead = segment.sequence.is_after(live.acknowledged);
+            // What the server has cannot be asked for again: on from there.
+            let acknowledged = live.acknowledged.is_after(next);
+            if segment.length() > 0 && (acknowledged || self.wanted == segment.sequence) {
+                let ahead = acknowledged && segment.sequence.is_after(live.acknowledged);
                 let from = if ahead {
                     live.acknowledged
                 } else {
@@ -164,14 +167,20 @@ impl Model {
     fn born(&mut self, segment: &Segment, told: &mut Vec<Told>) {
         let next = [segment.sequence, segment.acknowledgment];
         let mut dialogue = Dialogue::new(self.used, false);
-        for direction in [Direction::Client, Direction::Server] {
+        let mut begin = |direction| {
             let from = next[direction as usize];
             dialogue.take(direction, from, &[], &self.client, |_, _| {});
+        };
+        begin(Direction::Client);
+        // Otherwise the server begins where its first word is, whatever the client acknowledged.
+        if self.used {
+            begin(Direction::Server);
         }
         self.live = Some(Live {
             dialogue,
             next,
             acknowledged: segment.sequence,
+            server_begun: self.used,
         });
         told.push(Told::Opened { adopted: self.used });
     }
@@ -194,6 +203,9 @@ impl Model {
         }
         let direction = segment.direction;
         let next = &mut live.next[direction as usize];
+        if direction == Direction::Server && !std::mem::replace(&mut live.server_begun, true) {
+            *next = segment.sequence;
+        }
         let skip = match place(*next, segment.sequence, segment.length()) {
             Placement::Old => return,
             Placement::Next { skip } => skip,

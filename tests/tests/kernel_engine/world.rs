@@ -27,7 +27,7 @@ pub const LISTENING: [u16; 20] = [
 pub struct Connection {
     pub client: SocketAddr,
     pub server: SocketAddr,
-    /// Something was said on it before the follower came.
+    /// The server spoke before the follower came.
     pub used: bool,
     /// What the server's TCP wants next of the client, from first to last: it never sees a segment
     /// of the test.
@@ -47,15 +47,15 @@ impl Connection {
         let mut near = TcpStream::from(socket);
         let (mut far, client) = server.accept()?;
         if used {
-            near.write_all(b"?")?;
-            far.read_exact(&mut [0])?;
+            far.write_all(b"?")?;
+            near.read_exact(&mut [0])?;
         }
         let server = far.local_addr()?;
         Ok(Self {
             client,
             server,
             used,
-            wanted: behind(wire, (client, server), usize::from(used))?,
+            wanted: first(wire, (client, server))?,
             _sockets: (near, far),
         })
     }
@@ -70,14 +70,14 @@ impl Connection {
     }
 }
 
-/// The sequence number behind the first `bytes` bytes that one end says to the other.
-fn behind(wire: &Wire, (from, to): (SocketAddr, SocketAddr), bytes: usize) -> Result<Sequence> {
+/// The sequence number of the first byte that one end would say to the other.
+fn first(wire: &Wire, (from, to): (SocketAddr, SocketAddr)) -> Result<Sequence> {
     loop {
         let Some((sender, receiver, segment)) = dissect(&wire.receive()?) else {
             continue;
         };
-        if (sender, receiver) == (from, to) && segment.payload.len() == bytes && !segment.tcp.syn {
-            return Ok(Sequence(segment.tcp.sequence_number).plus(bytes.try_into()?));
+        if (sender, receiver) == (from, to) && !segment.tcp.syn {
+            return Ok(Sequence(segment.tcp.sequence_number));
         }
     }
 }
