@@ -1,6 +1,9 @@
 //! Loading the eBPF object: maps made or adopted, policy filled in, programs verified.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    io,
+};
 
 use anyhow::{Context as _, bail};
 use aya::{
@@ -371,13 +374,23 @@ fn new_seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
+/// Again when the verifier was interrupted by a signal (`do_check` in `kernel/bpf/verifier.c`), a SIGHUP say.
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {
-    match program {
+    const ATTEMPTS: usize = 5;
+    let mut load = || match program {
         Program::Xdp(program) => program.load(),
         Program::SchedClassifier(program) => program.load(),
         Program::RawTracePoint(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    for _ in 1..ATTEMPTS {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == io::ErrorKind::WouldBlock => {}
+            loaded => return loaded,
+        }
     }
+    load()
 }
 
 /// The verifier's log is thousands of lines; the verdict stands at its end.

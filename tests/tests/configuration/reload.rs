@@ -3,7 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::time::Duration;
+use std::{fs, thread};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::control::{accept, dial};
@@ -330,4 +331,29 @@ fn without_a_file_there_is_nothing_to_reload() -> Result<()> {
         SERVICE,
         "not-armed",
     )
+}
+
+/// The kernel breaks off verifying a program when a signal comes, and wants to be asked again.
+#[test]
+fn hanging_up_while_it_starts() -> Result<()> {
+    const HANG_UPS: u32 = 6;
+    /// Less than most programs are verified in.
+    const APART: Duration = Duration::from_millis(30);
+    let lab = Lab::new()?;
+    let file = File::new("interfaces = [\"eth0\"]\n")?;
+    let mut firewall = file.start(&lab, &[])?;
+    firewall.end_by(Signal::KILL)?;
+    firewall.launch(&file.options())?;
+    let status = format!("/proc/{}/status", firewall.pid());
+    wait::until("it to catch SIGHUP", || {
+        let status = fs::read_to_string(&status)?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.context("no SigCgt")?.trim(), 16)?;
+        Ok((caught & 1 << (Signal::HUP.as_raw() - 1) != 0).then_some(()))
+    })?;
+    for _ in 0..HANG_UPS {
+        firewall.signal(Signal::HUP)?;
+        thread::sleep(APART);
+    }
+    firewall.wait_for("ready")
 }
