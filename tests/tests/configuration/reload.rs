@@ -175,7 +175,7 @@ fn a_file_that_is_wrong_changes_nothing() -> Result<()> {
         ensure!(event == "reload-failed" && said.contains("eth9"), "{said}");
         expect_dropped(&firewall, &lab.stranger, address, 9090, "not-armed")?;
         // No file at all.
-        std::fs::remove_file(file.path())?;
+        fs::remove_file(file.path())?;
         let (event, said) = hang_up(&mut firewall)?;
         ensure!(
             event == "reload-failed" && said.contains("cannot read"),
