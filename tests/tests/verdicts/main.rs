@@ -124,7 +124,8 @@ fn kernel_and_host_agree_on_every_cut_of_every_packet() -> Result<()> {
             let mut tables = HostTables::new(&world, setup);
             let sparse = sparse()?.get();
             // Those that are followed build on each other.
-            let is_chosen = |at: usize, case: &Case| at % sparse == 0 || case.theme == FOLLOWER;
+            let is_chosen =
+                |at: usize, case: &Case| at.is_multiple_of(sparse) || case.theme == FOLLOWER;
             let chosen = cases.iter().enumerate();
             let chosen = chosen.filter(|(at, case)| is_chosen(*at, case));
             let mut cut_all = || -> Result<()> {
