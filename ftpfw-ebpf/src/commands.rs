@@ -204,7 +204,7 @@ fn find(skb: *mut __sk_buff, key: &SessionKey, tcp: &Tcp) -> Option<*mut Session
         client_next: Sequence(tcp.sequence),
         server_next: Sequence(tcp.acknowledgment),
         adopted: past.sent > 0,
-        unread: past.sent > 0 || past.received > 0,
+        unread: past.received > 0,
         direction: Direction::Client,
     };
     sessions::born(key, &birth)

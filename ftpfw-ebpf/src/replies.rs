@@ -76,14 +76,13 @@ fn meet(skb: *mut __sk_buff, record: *mut Record, socket: *mut bpf_sock) -> Opti
     let tcp = &record.segment;
     let (adopted, unread) = if socket.is_null() {
         // The daemon is behind this host: what it says first must tell.
-        let adopted = record.greets == 0;
-        (adopted, adopted)
+        (record.greets == 0, false)
     } else {
         // SAFETY: not null, and a full socket.
         let past = unsafe { lookup::past(socket) }?;
         // SAFETY: the context is valid during the program.
         let now = unsafe { (*skb).gso_segs }.max(1);
-        (past.sent > now, past.sent > now || past.received > 0)
+        (past.sent > now, past.received > 0)
     };
     let birth = Birth {
         client_next: Sequence(tcp.acknowledgment),

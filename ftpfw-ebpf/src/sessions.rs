@@ -35,7 +35,7 @@ pub struct Birth {
     pub server_next: Sequence,
     /// The server spoke before ftpfw looked.
     pub adopted: bool,
-    /// Nobody read what the client sent before.
+    /// The client did, and nobody read it.
     pub unread: bool,
     /// Who asks: keeps the scratch of ingress and egress apart.
     pub direction: Direction,
@@ -69,9 +69,10 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
         session.shared.set(State::ADOPTED);
         session.shared.adopt();
     }
+    let unread = birth.adopted || birth.unread;
     session
         .client
-        .start(birth.client_next, &session.shared, birth.unread);
+        .start(birth.client_next, &session.shared, unread);
     session.server.start(birth.server_next);
     let opaque = PORTS
         .get(u32::from(key.server_port))
