@@ -19,7 +19,7 @@ use tokio::{
     sync::Mutex,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, error, info};
+use tracing::{error, info};
 
 use super::{
     event::{Event, Happening},
@@ -107,7 +107,7 @@ impl Interfaces {
             match name_of(pinned.index) {
                 Some(name) if deleted != Some(pinned.index) => {
                     if name != pinned.name {
-                        self.rename(&pinned, &name)?;
+                        self.pins.rename(&pinned, &name)?;
                         tell(Happening::InterfaceRenamed {
                             from: pinned.name,
                             to: name.clone(),
@@ -147,12 +147,6 @@ impl Interfaces {
         Ok(())
     }
 
-    fn rename(&self, pinned: &PinnedInterface, name: &str) -> anyhow::Result<()> {
-        let renamed = self.pins.interface(pinned.index, name);
-        fs::rename(&pinned.links, &renamed)
-            .with_context(|| format!("cannot rename {}", pinned.links.display()))
-    }
-
     async fn attach(&mut self, interface: &Interface) -> anyhow::Result<AttachedMode> {
         let one = std::slice::from_ref(interface);
         attach::refuse_unfit(&self.pins, one).await?;
@@ -168,10 +162,7 @@ impl Interfaces {
             }
             Err(error) => {
                 drop(rollback);
-                let links = self.pins.interface(interface.index, &interface.name);
-                if let Err(error) = fs::remove_dir(&links) {
-                    debug!("{} stays: {error}", links.display());
-                }
+                attach::unprepare(&self.pins, interface);
                 Err(error)
             }
         }

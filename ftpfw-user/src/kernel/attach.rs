@@ -220,11 +220,7 @@ pub fn attach_one(
 /// `mode`: where its filter ran before; `None` without one.
 fn restore(kernel: &mut Kernel, pins: &PinDir, interface: &Interface, mode: Option<AttachedMode>) {
     let Some(mode) = mode else {
-        let links = links(pins, interface);
-        if let Err(error) = fs::remove_dir(&links) {
-            tracing::debug!("{} stays: {error}", links.display());
-        }
-        return;
+        return unprepare(pins, interface);
     };
     let before = Interface {
         mode: mode.into(),
@@ -234,6 +230,14 @@ fn restore(kernel: &mut Kernel, pins: &PinDir, interface: &Interface, mode: Opti
     match attach_one(kernel, pins, &before, &mut rollback) {
         Ok(_as_before) => rollback.keep(),
         Err(error) => tracing::error!("{} is not protected as before: {error:#}", before.name),
+    }
+}
+
+/// Removes the directory that was made for the links of an interface which got none.
+pub fn unprepare(pins: &PinDir, interface: &Interface) {
+    let links = links(pins, interface);
+    if let Err(error) = fs::remove_dir(&links) {
+        tracing::debug!("{} stays: {error}", links.display());
     }
 }
 
@@ -259,8 +263,7 @@ fn rename(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<Vec<PinnedI
         let wanted = interfaces.iter().find(|it| it.index == pinned.index);
         match wanted {
             Some(interface) if interface.name == pinned.name => {}
-            Some(interface) => fs::rename(&pinned.links, links(pins, interface))
-                .with_context(|| format!("cannot rename {}", pinned.links.display()))?,
+            Some(interface) => pins.rename(&pinned, &interface.name)?,
             None => others.push(pinned),
         }
     }

@@ -101,6 +101,16 @@ impl PinDir {
         self.links().join(format!("{index}-{name}"))
     }
 
+    /// The interface whose links are pinned here has another name.
+    ///
+    /// # Errors
+    ///
+    /// Those of rename, with the path.
+    pub fn rename(&self, pinned: &PinnedInterface, name: &str) -> anyhow::Result<()> {
+        fs::rename(&pinned.links, self.interface(pinned.index, name))
+            .with_context(|| format!("cannot rename {}", pinned.links.display()))
+    }
+
     fn links(&self) -> PathBuf {
         self.0.join("links")
     }
