@@ -1,15 +1,15 @@
 //! ATTACKS 4: a reply that names a port of another service.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command};
+use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::firewall::Firewall;
-use ftpfw_tests::lab::{Family, Host, Lab};
+use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::scene::Scene;
 use ftpfw_tests::scripted::Scripted;
-use ftpfw_tests::{programs, service, wait};
-use rustix::process::{Pid, Signal, kill_process};
+use ftpfw_tests::service::{self, Stranger};
+use ftpfw_tests::wait;
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A service that runs before ftpfw does.
@@ -82,12 +82,10 @@ fn a04_what_closes_beside_opens_nothing() -> Result<()> {
 #[test]
 fn a04_a_service_in_the_background() -> Result<()> {
     let lab = Lab::new()?;
-    let scene = Scene::new(&lab)?;
-    let agent = i32::try_from(scene.firewall.pid())?;
-    let agent = Pid::from_raw(agent).context("a process")?;
-    kill_process(agent, Signal::STOP)?;
+    let mut scene = Scene::new(&lab)?;
+    scene.firewall.signal(Signal::STOP)?;
     let started = service::start_in_background(&lab, AFTER);
-    kill_process(agent, Signal::CONT)?;
+    scene.firewall.signal(Signal::CONT)?;
     started?;
     wait_for(&scene.firewall, AFTER, true)
 }
@@ -103,30 +101,4 @@ fn wait_for(firewall: &Firewall, port: u16, foreign: bool) -> Result<()> {
     wait::until(&format!("port {port} to be foreign: {foreign}"), || {
         Ok((is_foreign(firewall, port)? == foreign).then_some(()))
     })
-}
-
-/// A process that listens and has nothing to do with FTP.
-struct Stranger(Child);
-
-impl Stranger {
-    fn start(host: &Host, address: Ipv4Addr, port: u16) -> Result<Self> {
-        let script = format!(
-            "import socket; s = socket.create_server(('{address}', {port}))\nwhile True: s.accept()"
-        );
-        let mut python = Command::new(programs::find("python3")?);
-        let stranger = Self(host.netns.spawn(python.args(["-c", &script]))?);
-        host.netns.run(|| {
-            wait::until("the stranger to listen", || {
-                Ok(TcpStream::connect((address, port)).ok().map(drop))
-            })
-        })??;
-        Ok(stranger)
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let ended = self.0.kill().and_then(|()| self.0.wait());
-        ended.expect("it is a child of ours");
-    }
 }

@@ -29,6 +29,20 @@ fn expect_closed(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// Insists that `ftpfw WORDS…` is refused, and that every filter is where it was.
+fn refuse(lab: &Lab, firewall: &Firewall, words: &[&str]) -> Result<()> {
+    let found = filters(firewall)?;
+    refused(firewall.place(), words, FAILED, &SAYS)?;
+    expect_filters(firewall, &found)?;
+    expect_closed(lab)
+}
+
+fn expect_filters(firewall: &Firewall, expected: &[(String, Option<&'static str>)]) -> Result<()> {
+    let left = filters(firewall)?;
+    ensure!(left == expected, "{left:?} instead of {expected:?}");
+    Ok(())
+}
+
 /// `eth0` has got its new mode already when `eth1` cannot get its own: both go back.
 #[test]
 fn another_mode_that_cannot_be() -> Result<()> {
@@ -41,10 +55,7 @@ fn another_mode_that_cannot_be() -> Result<()> {
         let found = filters(&firewall)?;
         ensure!(found.len() == 2, "{found:?}");
         let words = ["run", "-i", "eth0", "--mode", after, "-i", "eth1:native"];
-        refused(firewall.place(), &words, FAILED, &SAYS)?;
-        let left = filters(&firewall)?;
-        ensure!(left == found, "{left:?} instead of {found:?}");
-        expect_closed(&lab)?;
+        refuse(&lab, &firewall, &words)?;
 
         firewall.launch(&eth1)?;
         firewall.wait_for("ready")?;
@@ -64,11 +75,7 @@ fn another_interface_that_cannot_be() -> Result<()> {
     let mut firewall = Firewall::start(&lab.server, &[])?;
     firewall.end_by(Signal::KILL)?;
     let found = filters(&firewall)?;
-    let words = ["run", "-i", "eth1", "--mode", "native"];
-    refused(firewall.place(), &words, FAILED, &SAYS)?;
-    let left = filters(&firewall)?;
-    ensure!(left == found, "{left:?} instead of {found:?}");
-    expect_closed(&lab)?;
+    refuse(&lab, &firewall, &["run", "-i", "eth1", "--mode", "native"])?;
 
     firewall.launch(&["-i", "eth1:generic"])?;
     firewall.wait_for("ready")?;
@@ -77,7 +84,5 @@ fn another_interface_that_cannot_be() -> Result<()> {
     firewall.launch(&[])?;
     firewall.wait_for("eth1: detached, no longer asked for")?;
     firewall.wait_for("ready")?;
-    let left = filters(&firewall)?;
-    ensure!(left == found, "{left:?} instead of {found:?}");
-    Ok(())
+    expect_filters(&firewall, &found)
 }
