@@ -88,14 +88,16 @@ pub fn run(vm: &Vm) -> Result<()> {
     let mut lines = vm.kernels.clone();
     lines.sort();
     lines.dedup();
-    for line in &lines {
-        let suites = vm.suites(*line)?;
+    let mut plans = Vec::new();
+    for line in lines {
+        let suites = vm.suites(line)?;
         ensure!(
             !vm.page || suites.iter().any(|it| it.0.name == suites::FEATURES),
             "{} is written of what the suite {} finds: it must be among those that run",
             page::PAGE,
             suites::FEATURES
         );
+        plans.push((line, suites));
     }
     let mut phases = Phases::default();
     phases.step("set up", || {
@@ -109,7 +111,7 @@ pub fn run(vm: &Vm) -> Result<()> {
 
     let cache = workspace::target().join("vm");
     let mut runs = Vec::new();
-    for line in lines {
+    for (line, suites) in plans {
         let kernel = phases.step(&format!("kernel {}", line.name()), || {
             kernel::obtain(line, &cache.join("kernels"), vm.refresh)
         })?;
@@ -118,7 +120,7 @@ pub fn run(vm: &Vm) -> Result<()> {
             built: &built,
             runs: &cache.join("runs"),
         };
-        runs.push(scene.play(vm, kernel)?);
+        runs.push(scene.play(vm, kernel, &suites)?);
     }
     if report::print(&runs) {
         if vm.page {
@@ -155,6 +157,9 @@ pub fn smoke() -> Result<()> {
     })
 }
 
+/// A suite, and the filters for its tests.
+type Chosen = (Suite, Vec<String>);
+
 /// What all machines have.
 struct Scene<'a> {
     init: &'a Path,
@@ -172,7 +177,7 @@ impl Vm {
     }
 
     /// What runs on a kernel.
-    fn suites(&self, line: Line) -> Result<Vec<(Suite, Vec<String>)>> {
+    fn suites(&self, line: Line) -> Result<Vec<Chosen>> {
         let nics = self.nics();
         let more = if nics.is_none() { suites::ALL } else { &[] };
         choose(suites::of(line, nics, self.smoke), more, &self.filters)
@@ -180,13 +185,12 @@ impl Vm {
 }
 
 impl Scene<'_> {
-    fn play(&self, vm: &Vm, kernel: Kernel) -> Result<Run> {
+    fn play(&self, vm: &Vm, kernel: Kernel, suites: &[Chosen]) -> Result<Run> {
         let results = self.runs.join(kernel.line.name());
         if results.exists() {
             fs::remove_dir_all(&results).context("remove the results of an earlier run")?;
         }
         let accelerator = Accelerator::find();
-        let suites = vm.suites(kernel.line)?;
         let jobs = match vm.jobs {
             Some(jobs) => jobs.get(),
             None => qemu::that_fit()?.min(thread::available_parallelism()?.get()),
@@ -261,7 +265,7 @@ impl Scene<'_> {
 ///
 /// # Errors
 /// When some filters are names, and another is none.
-fn choose(all: &[Suite], more: &[Suite], filters: &[String]) -> Result<Vec<(Suite, Vec<String>)>> {
+fn choose(all: &[Suite], more: &[Suite], filters: &[String]) -> Result<Vec<Chosen>> {
     let tests_of = |suite: &Suite, filter: &str| -> Option<Option<String>> {
         match filter.strip_prefix(suite.name)? {
             "" => Some(None),
