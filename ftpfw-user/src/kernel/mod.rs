@@ -1,5 +1,6 @@
 //! What is in the kernel: programs, maps, links, and how they get there and away.
 
+mod adopt;
 pub mod attach;
 pub mod batch;
 mod btf;
