@@ -129,6 +129,9 @@ impl Copy {
                 Err(error) => return Err(error).context(file),
             }
         }
+        // Cargo marks only what it makes itself. Without the mark the objects would go to the target directory
+        // around it (`object::target_dir`), and the next build of this tree would take a broken one for its own.
+        write(&target.join("CACHEDIR.TAG"), MARK)?;
         // Programs that were unpacked and kernels that were downloaded serve both.
         for shared in ["tools", "vm/kernels"] {
             let (from, to) = (workspace::target().join(shared), target.join(shared));
@@ -174,6 +177,9 @@ impl Copy {
         Ok(failed)
     }
 }
+
+/// What marks a cache (<https://bford.info/cachedir/>).
+const MARK: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n";
 
 /// Writes a file unless it is the same.
 fn write(to: &Path, bytes: &[u8]) -> Result<()> {
