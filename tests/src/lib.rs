@@ -24,6 +24,7 @@ pub mod mounts;
 pub mod netns;
 pub mod nftables;
 pub mod nics;
+pub mod nobody;
 pub mod packets;
 pub mod patient;
 pub mod place;

@@ -3,8 +3,9 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -88,6 +89,42 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
+/// Copies a program to where it is to be executed.
+///
+/// By a process of its own: children that other threads fork while this one writes hold the file open
+/// for writing until they execute something, and the kernel refuses to execute it (ETXTBSY).
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn install(program: &Path, target: &Path) -> Result<()> {
+    let output = installer(program, target).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(())
+}
+
+/// Writes a program of the shell, as [`install`] would.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn install_script(script: &str, target: &Path) -> Result<()> {
+    let mut child = installer(Path::new("/dev/stdin"), target)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("a pipe")?;
+    write!(stdin, "#!/bin/sh\n{script}\n")?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(())
+}
+
+fn installer(source: &Path, target: &Path) -> Command {
+    let mut command = Command::new("install");
+    command.arg("--mode=755").args([source, target]);
+    command
+}
+
 /// `usr/lib/<triple>` of the tree that `usr/sbin/<program>` is in; none for the system's own.
 fn libraries(program: &Path) -> Option<OsString> {
     let usr = program.parent()?.parent()?;
@@ -125,6 +162,17 @@ mod tests {
             .to_string();
         assert!(error.contains("cargo xtask setup") && error.contains("FTPFW_NO_SUCH_PROGRAM"));
         assert!(find("sh").is_ok());
+    }
+
+    #[test]
+    fn what_is_installed_can_be_executed() -> Result<()> {
+        let directory = tempfile::tempdir()?;
+        let [copy, script] = ["sh", "script"].map(|name| directory.path().join(name));
+        install(&find("sh")?, &copy)?;
+        install_script("echo \"$1\"", &script)?;
+        let output = Command::new(copy).arg(script).arg("said").output()?;
+        assert_eq!(output.stdout, b"said\n");
+        Ok(())
     }
 
     #[test]

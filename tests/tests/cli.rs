@@ -1,15 +1,13 @@
 //! What goes wrong on the command line: one clear sentence, the right exit code, and nothing left in
 //! the kernel.
 
-use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
-use ftpfw_tests::place::{self, Place};
+use ftpfw_tests::nobody::Nobody;
+use ftpfw_tests::place::Place;
 use ftpfw_tests::probe::{Answer, expect_dropped, probe};
 use ftpfw_tests::refusal::{FAILED, USAGE, check, nothing_left, refused};
 use rustix::process::Signal;
@@ -57,22 +55,13 @@ fn usage() -> Result<()> {
 fn without_privileges() -> Result<()> {
     let lab = Lab::new()?;
     let place = Place::new(&lab.server)?;
-    // Where the tests are built, `nobody` may not be able to look.
-    let directory = tempfile::tempdir()?;
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
-    let program = directory.path().join("ftpfw");
-    fs::copy(place::program()?, &program)?;
-    let mut command = Command::new("setpriv");
+    let nobody = Nobody::new()?;
+    let mut command = nobody.command(&["run", "-i", "eth0"]);
     command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(program);
-    command
-        .args(["run", "-i", "eth0"])
         .arg("--pin-dir")
-        .arg(&place.pins);
-    command
+        .arg(&place.pins)
         .arg("--socket")
-        .arg(directory.path().join("agent.sock"));
+        .arg(nobody.directory().join("agent.sock"));
     let output = lab.server.netns.run(|| command.output())??;
     check(&output, FAILED, &["CAP_NET_ADMIN", "root"])?;
     nothing_left(&lab.server, &place)

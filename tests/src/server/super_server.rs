@@ -1,8 +1,6 @@
 //! Programs that listen on the control port for a daemon, which they start when somebody connects.
 
-use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -19,11 +17,8 @@ pub fn inetd(place: &Place<'_>, options: &Options, daemon: &Command) -> Result<C
     };
     let program = daemon.get_program().to_str().context("a plain path")?;
     let arguments: Vec<&str> = daemon.get_args().filter_map(|word| word.to_str()).collect();
-    let wrapper = place.write(
-        "wrapper",
-        format!("#!/bin/sh\nsleep 0.2\nexec {program} \"$@\"\n"),
-    )?;
-    fs::set_permissions(&wrapper, Permissions::from_mode(0o755))?;
+    let wrapper = place.directory.join("wrapper");
+    programs::install_script(&format!("sleep 0.2\nexec {program} \"$@\""), &wrapper)?;
     let service = format!(
         "{host}:{port} stream {protocol} nowait root {wrapper} wrapper {arguments}\n",
         port = options.port,

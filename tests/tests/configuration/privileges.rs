@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::lab::Lab;
 use ftpfw_tests::probe::expect_dropped;
-use ftpfw_tests::{programs, wait};
+use ftpfw_tests::{nobody, programs, wait};
 
 use crate::{File, eth0};
 
@@ -80,12 +79,9 @@ fn processes_of_other_users_are_seen() -> Result<()> {
         "import socket; s = socket.create_server(('{}', {PORT})); s.accept(); s.accept()",
         lab.server.v4
     );
-    let mut nobody = Command::new("setpriv");
-    nobody
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(programs::find("python3")?)
-        .args(["-c", &listen]);
-    let mut service = lab.server.netns.spawn(&mut nobody)?;
+    let mut listener = nobody::command(&programs::find("python3")?);
+    listener.args(["-c", &listen]);
+    let mut service = lab.server.netns.spawn(&mut listener)?;
     let address = SocketAddr::new(lab.server.v4.into(), PORT);
     lab.server.netns.run(|| {
         wait::until("the service to listen", || {

@@ -1,12 +1,13 @@
 //! What is in packaging/: the unit of systemd's, and the example of a configuration.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::place::program;
+use ftpfw_tests::programs;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -128,8 +129,7 @@ impl Stop {
 
     fn stand_in(&self, name: &str, script: &str) -> Result<PathBuf> {
         let path = self.directory.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n"))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        programs::install_script(script, &path)?;
         Ok(path)
     }
 

@@ -3,11 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::lab::Lab;
-use ftpfw_tests::place::{Place, program};
+use ftpfw_tests::nobody::Nobody;
+use ftpfw_tests::place::Place;
 use ftpfw_tests::refusal::{FAILED, USAGE, nothing_left, refused};
 use serde_json::Value;
 
@@ -73,21 +74,13 @@ const WRONG: [(&str, &str, &str); 14] = [
 
 /// `ftpfw check --config FILE WORDS…`, by nobody.
 fn check(file: &File, words: &[&str]) -> Result<Output> {
-    // Where the tests are built, and write, `nobody` may not be able to look.
-    let directory = tempfile::tempdir()?;
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
-    let copy = directory.path().join("ftpfw");
-    fs::copy(program()?, &copy)?;
+    let nobody = Nobody::new()?;
     let path = Path::new(file.path());
     let parent = path.parent().context("a directory")?;
     fs::set_permissions(parent, Permissions::from_mode(0o755))?;
     fs::set_permissions(path, Permissions::from_mode(0o644))?;
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(copy);
-    command.args(["check", "--config"]).arg(path).args(words);
-    command.output().context("run ftpfw check")
+    let words = [&["check", "--config", file.path()], words].concat();
+    nobody.command(&words).output().context("run ftpfw check")
 }
 
 fn printed(output: &Output) -> String {
@@ -153,6 +146,7 @@ fn a_file_that_is_right() -> Result<()> {
     ensure!(output.status.success(), "{output:?}");
     ensure!(!printed(&output).contains("warning"), "{output:?}");
     let output = check(&file, &["--json"])?;
+    ensure!(output.status.success(), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(
         report["ok"] == true && report["findings"] == Value::Array(vec![]),

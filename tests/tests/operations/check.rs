@@ -1,14 +1,13 @@
 //! `ftpfw check`: what it finds, and that it changes nothing.
 
-use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use anyhow::{Context as _, Result, ensure};
 use ftpfw_tests::config_file::ConfigFile;
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::{Family, Host, Lab};
+use ftpfw_tests::nobody::Nobody;
 use ftpfw_tests::place::{Place, program};
 use ftpfw_tests::refusal::{FAILED, nothing_left};
 use ftpfw_tests::server::{Daemon, FtpServer, Options};
@@ -73,15 +72,8 @@ fn check(host: &Host, words: &[&str]) -> Result<Checks> {
 
 /// The same by nobody, in this process's namespace.
 fn check_by_nobody(words: &[&str]) -> Result<Checks> {
-    let directory = tempfile::tempdir()?;
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
-    let copy = directory.path().join("ftpfw");
-    fs::copy(program()?, &copy)?;
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(copy);
-    let output = command.args(["check", "--json"]).args(words).output();
+    let words = [&["check", "--json"], words].concat();
+    let output = Nobody::new()?.command(&words).output();
     Checks::of(&output.context("run ftpfw check")?)
 }
 

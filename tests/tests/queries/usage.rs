@@ -1,14 +1,12 @@
 //! What is asked in the wrong way, or by whom, or of whom: one sentence each.
 
-use std::fs::{self, Permissions};
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use ftpfw_tests::firewall::Firewall;
 use ftpfw_tests::lab::Lab;
-use ftpfw_tests::place::{self, Place};
+use ftpfw_tests::nobody::Nobody;
+use ftpfw_tests::place::Place;
 use ftpfw_tests::refusal::{FAILED, USAGE, check, nothing_left, refused};
 use rustix::process::Signal;
 
@@ -78,17 +76,10 @@ fn nothing_is_attached() -> Result<()> {
 fn without_privileges() -> Result<()> {
     let lab = Lab::new()?;
     let firewall = Firewall::start(&lab.server, &[])?;
-    // Where the tests are built, `nobody` may not be able to look.
-    let directory = tempfile::tempdir()?;
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
-    let program = directory.path().join("ftpfw");
-    fs::copy(place::program()?, &program)?;
+    let nobody = Nobody::new()?;
     let nobody = |words: &[&str]| -> Result<_> {
-        let mut command = Command::new("setpriv");
+        let mut command = nobody.command(words);
         command
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(&program)
-            .args(words)
             .arg("--pin-dir")
             .arg(&firewall.place().pins)
             .arg("--socket")
