@@ -49,7 +49,7 @@ impl Firewall {
             place,
             stopped: false,
         };
-        firewall.wait_for("ready")?;
+        firewall.wait_until_ready()?;
         Ok(firewall)
     }
 
@@ -65,7 +65,7 @@ impl Firewall {
             place,
             stopped: false,
         };
-        firewall.wait_for("ready")?;
+        firewall.wait_until_ready()?;
         Ok(firewall)
     }
 
@@ -78,7 +78,7 @@ impl Firewall {
         let ended = self.end_by(Signal::TERM)?;
         ensure!(ended.success(), "{}", self.log());
         self.launch(extra)?;
-        self.wait_for("ready")
+        self.wait_until_ready()
     }
 
     /// Kills it, as a crash would, and starts another one at its place.
@@ -88,7 +88,7 @@ impl Firewall {
     pub fn crash(&mut self, extra: &[&str]) -> Result<()> {
         self.end_by(Signal::KILL)?;
         self.launch(extra)?;
-        self.wait_for("ready")
+        self.wait_until_ready()
     }
 
     /// Ends it by that signal and leaves everything as it is then.
@@ -101,7 +101,7 @@ impl Firewall {
     }
 
     /// Starts another one in place of one that has ended, with a new log; who needs it ready waits
-    /// for that word.
+    /// for that.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -126,6 +126,15 @@ impl Firewall {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it is attached and serves.
+    ///
+    /// # Errors
+    /// When ftpfw ends before.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        // Not "already", which refusals say.
+        self.wait_for(" ready")
     }
 
     /// Waits for a line of the log that contains `word`.

@@ -355,5 +355,5 @@ fn hanging_up_while_it_starts() -> Result<()> {
         firewall.signal(Signal::HUP)?;
         thread::sleep(APART);
     }
-    firewall.wait_for("ready")
+    firewall.wait_until_ready()
 }

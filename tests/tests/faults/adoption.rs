@@ -169,7 +169,7 @@ fn another_layout_is_refused_with_the_way_out() -> Result<()> {
     ensure!(detached.status.success(), "{detached:?}");
     ensure!(probe(&lab.stranger, server, CLOSED)? == Answer::Refused);
     firewall.launch(&[])?;
-    firewall.wait_for("ready")?;
+    firewall.wait_until_ready()?;
     expect_dropped(&firewall, &lab.stranger, server, CLOSED, "not-armed")
 }
 
@@ -221,7 +221,7 @@ fn a_refused_agent_changes_no_policy() -> Result<()> {
     let obstacle = links.join(format!("{index}-eth1/tcx-egress"));
     fs::create_dir_all(&obstacle)?;
     firewall.launch(&["-i", "eth1", "--protect", "2000-3000"])?;
-    let ready = firewall.wait_for("ready");
+    let ready = firewall.wait_until_ready();
     // `detach` trips over it too.
     fs::remove_dir(&obstacle)?;
     let refusal = format!("{:#}", ready.err().context("it was not refused")?);
@@ -236,7 +236,7 @@ fn a_refused_agent_changes_no_policy() -> Result<()> {
     ensure!(answer == Answer::Silent, "no longer protected: {answer:?}");
 
     firewall.launch(&["-i", "eth1"])?;
-    firewall.wait_for("ready")?;
+    firewall.wait_until_ready()?;
     let log = firewall.log();
     ensure!(!log.contains("another policy"), "it was changed:\n{log}");
     Ok(())

@@ -37,7 +37,7 @@ fn with_an_agent_and_without_and_twice() -> Result<()> {
         for dead in [false, true] {
             if dead {
                 firewall.launch(extra)?;
-                firewall.wait_for("ready")?;
+                firewall.wait_until_ready()?;
                 firewall.end_by(Signal::KILL)?;
             }
             ensure!(detach(&firewall)? == "detached");

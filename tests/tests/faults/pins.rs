@@ -45,7 +45,7 @@ fn a_map_is_missing_under_an_attached_filter() -> Result<()> {
         ensure!(detached.status.success(), "{detached:?}");
         nothing_on(&lab.server, "eth0")?;
         firewall.launch(&[])?;
-        firewall.wait_for("ready")?;
+        firewall.wait_until_ready()?;
         let server = lab.server.v4.into();
         expect_dropped(&firewall, &lab.stranger, server, CLOSED, "not-armed")?;
     }

@@ -48,7 +48,7 @@ fn by_a_dead_agent() -> Result<()> {
     firewall.end_by(Signal::KILL)?;
     ensure!(firewall.place().socket.exists(), "who removed the socket?");
     firewall.launch(&[])?;
-    firewall.wait_for("ready")?;
+    firewall.wait_until_ready()?;
     firewall.events(&[])?;
     firewall.stop()?;
     ensure!(!firewall.place().socket.exists(), "it is left behind");

@@ -191,7 +191,7 @@ fn strike(firewall: &mut Firewall, policy: &mut Policy, random: &mut Random) -> 
         firewall.end_by(Signal::KILL)?;
         firewall.launch(&policy.options())?;
     }
-    firewall.wait_for("ready")
+    firewall.wait_until_ready()
 }
 
 /// Spreads what happens over time: every step of a transfer shall meet a fault now and then.

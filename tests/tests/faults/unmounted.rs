@@ -29,7 +29,7 @@ impl Secluded {
         let run = place.command(&["run", "-i", "eth0", "--mode", &mode()]);
         let child = in_own_namespace(&own, &run).stderr(log).spawn()?;
         let mut agent = Self { child, place };
-        agent.wait_for("ready")?;
+        agent.wait_for(" ready")?;
         Ok(agent)
     }
 
