@@ -83,23 +83,24 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         partial_checksums: u32::from(nic::partial_checksums(&interfaces).await?),
         ..config.settings
     };
-    let mut kernel = load(&config, settings, &pins)?;
-    let (attached, others) =
-        attach::attach(&mut kernel, &pins, &interfaces, settings, &mut rollback)?;
+    let kernel = load(&config, settings, &pins)?;
+    let mut protected = Interfaces::new(kernel, pins.clone(), &config.interfaces)?;
+    let kernel = protected.kernel();
+    let (attached, others) = attach::attach(kernel, &pins, &interfaces, settings, &mut rollback)?;
     let agent = Agent::new(
-        &mut kernel,
+        kernel,
         &pins,
         settings,
         (config.limits.log_lines, transfers),
         (socket, metrics),
-    )?;
-    let interfaces = Interfaces::new(kernel, pins.clone(), &config.interfaces)?;
+    );
+    let agent = agent.inspect_err(|_| attach::undo(kernel, &pins, &interfaces, &mut rollback))?;
     rollback.keep();
-    interfaces.let_go(&others);
-    announce(&config, &attached).await?;
+    protected.let_go(&others);
+    announce(&config, &attached).await;
     // Should the agent fail, the filter stays: nothing fails open, and the next run adopts it.
     agent
-        .serve(interfaces, &mut reloader, &mut stop)
+        .serve(protected, &mut reloader, &mut stop)
         .await
         .context("the agent failed; the filter stays attached")?;
     service::stopping();
@@ -163,13 +164,16 @@ fn forward_messages(kernel: &mut Kernel) {
     }
 }
 
-async fn announce(config: &Config, attached: &[Attached]) -> anyhow::Result<()> {
+async fn announce(config: &Config, attached: &[Attached]) {
     for Attached { interface, mode } in attached {
         info!("{}: attached in {} mode", interface.name, mode.name());
-        if *mode == AttachedMode::Native
-            && let Some(cost) = nic::cost_of_native(interface).await?
-        {
-            warn!("{}: {cost}", interface.name);
+        if *mode != AttachedMode::Native {
+            continue;
+        }
+        match nic::cost_of_native(interface).await {
+            Ok(None) => {}
+            Ok(Some(cost)) => warn!("{}: {cost}", interface.name),
+            Err(error) => debug!("{}: {error:#}", interface.name),
         }
     }
     if config.settings.dry_run != 0 {
@@ -177,7 +181,6 @@ async fn announce(config: &Config, attached: &[Attached]) -> anyhow::Result<()> 
     }
     service::ready(&config.summary());
     info!("ready");
-    Ok(())
 }
 
 fn leave(config: &Config, pins: &PinDir) -> anyhow::Result<()> {

@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
-use nix::net::if_::if_indextoname;
 use rtnetlink::{
     MulticastGroup, new_multicast_connection,
     packet_core::NetlinkPayload,
@@ -53,7 +52,7 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// The interfaces of that name, which are attached to already.
+    /// The interfaces of that name; they are attached to before this watches.
     ///
     /// # Errors
     ///
@@ -69,6 +68,11 @@ impl Interfaces {
             directory,
             out_of_sight: false,
         })
+    }
+
+    /// The programs and maps that it is about.
+    pub const fn kernel(&mut self) -> &mut Kernel {
+        &mut self.kernel
     }
 
     /// Detaches from what an earlier agent protected and nobody asks for any more.
@@ -104,7 +108,7 @@ impl Interfaces {
         let tell = |what| journal.tell(clock::now(), Event::of_agent(what));
         let mut attached = HashSet::new();
         for pinned in self.pins.interfaces()? {
-            match name_of(pinned.index) {
+            match nic::name_of(pinned.index) {
                 Some(name) if deleted != Some(pinned.index) => {
                     if name != pinned.name {
                         self.pins.rename(&pinned, &name)?;
@@ -161,8 +165,7 @@ impl Interfaces {
                 Ok(attached.mode)
             }
             Err(error) => {
-                drop(rollback);
-                attach::unprepare(&self.pins, interface);
+                attach::undo(&mut self.kernel, &self.pins, one, &mut rollback);
                 Err(error)
             }
         }
@@ -199,12 +202,6 @@ pub(super) async fn watch(interfaces: &Mutex<Interfaces>, journal: &Journal) -> 
             error!("cannot look after the interfaces: {error:#}");
         }
     }
-}
-
-/// The name of an interface. One that is being deleted has none, or an empty one.
-fn name_of(index: u32) -> Option<String> {
-    let name = if_indextoname(index).ok()?.to_string_lossy().into_owned();
-    Some(name).filter(|name| !name.is_empty())
 }
 
 /// The index of the interface that a message says is deleted. One that leaves a bridge is "deleted" too,

@@ -68,7 +68,7 @@ pub fn attach(
     rollback: &mut Rollback,
 ) -> anyhow::Result<(Vec<Attached>, Vec<PinnedInterface>)> {
     verify(kernel, interfaces)?;
-    let others = rename(pins, interfaces)?;
+    let others = recognise(kernel, pins, interfaces)?;
     attach_tracepoints(kernel, pins, settings, rollback)?;
     let attached = attach_interfaces(kernel, pins, interfaces, rollback)?;
     Ok((attached, others))
@@ -78,24 +78,34 @@ pub fn attach(
 ///
 /// # Errors
 ///
-/// The first that fails. The links that `rollback` knows are gone then, and each interface runs in the
-/// mode that it had before.
+/// The first that fails, and all is [undone](undo) then.
 pub fn attach_interfaces(
     kernel: &mut Kernel,
     pins: &PinDir,
     interfaces: &[Interface],
     rollback: &mut Rollback,
 ) -> anyhow::Result<Vec<Attached>> {
-    let before = pins.interfaces()?;
     let attached = attach_all(kernel, pins, interfaces, rollback);
     if attached.is_err() {
-        rollback.take_back();
-        for interface in interfaces {
-            let before = before.iter().find(|it| it.index == interface.index);
-            restore(kernel, pins, interface, before.and_then(|it| it.mode));
-        }
+        undo(kernel, pins, interfaces, rollback);
     }
     attached
+}
+
+/// Each interface that had a filter gets it back in the mode that it had, with no moment without one; the
+/// links that were made for the others go.
+pub fn undo(kernel: &mut Kernel, pins: &PinDir, interfaces: &[Interface], rollback: &mut Rollback) {
+    let mut new = Vec::new();
+    for interface in interfaces {
+        match rollback.mode_before(interface.index) {
+            Some(mode) => restore(kernel, pins, interface, mode, rollback),
+            None => new.push(interface),
+        }
+    }
+    rollback.take_back();
+    for interface in new {
+        unprepare(kernel, pins, interface);
+    }
 }
 
 /// Followers everywhere, then the filters.
@@ -216,28 +226,36 @@ pub fn attach_one(
     })
 }
 
-/// Attaching failed, and what was made is gone again: gives an interface what it may have lost by it.
-/// `mode`: where its filter ran before; `None` without one.
-fn restore(kernel: &mut Kernel, pins: &PinDir, interface: &Interface, mode: Option<AttachedMode>) {
-    let Some(mode) = mode else {
-        return unprepare(pins, interface);
-    };
+/// Gives an interface the mode back in which its filter ran before. If that cannot be, whatever filters it
+/// now stays.
+fn restore(
+    kernel: &mut Kernel,
+    pins: &PinDir,
+    interface: &Interface,
+    mode: AttachedMode,
+    rollback: &mut Rollback,
+) {
     let before = Interface {
         mode: mode.into(),
         ..interface.clone()
     };
-    let mut rollback = Rollback::begin(pins);
-    match attach_one(kernel, pins, &before, &mut rollback) {
-        Ok(_as_before) => rollback.keep(),
-        Err(error) => tracing::error!("{} is not protected as before: {error:#}", before.name),
+    let restored = attach_one(kernel, pins, &before, rollback);
+    rollback.keep_those_in(&links(pins, interface));
+    if let Err(error) = restored {
+        tracing::error!("{} is not protected as before: {error:#}", before.name);
     }
 }
 
-/// Removes the directory that was made for the links of an interface which got none.
-pub fn unprepare(pins: &PinDir, interface: &Interface) {
+/// Takes back what [`prepare`] did for an interface that got no links.
+fn unprepare(kernel: &Kernel, pins: &PinDir, interface: &Interface) {
     let links = links(pins, interface);
     if let Err(error) = fs::remove_dir(&links) {
-        tracing::debug!("{} stays: {error}", links.display());
+        return tracing::debug!("{} stays: {error}", links.display());
+    }
+    // With them, what comes in by it would count as coming from a protected one.
+    let released = kernel.maps().nics();
+    if let Err(error) = released.and_then(|mut nics| nics.release(interface.index)) {
+        tracing::error!("{} keeps its counters: {error:#}", interface.name);
     }
 }
 
@@ -255,15 +273,20 @@ fn links(pins: &PinDir, interface: &Interface) -> PathBuf {
     pins.interface(interface.index, &interface.name)
 }
 
-/// Interfaces that were renamed since an earlier agent protected them are still the same. Those that this
-/// one was not asked to protect, or that are gone, are returned.
-fn rename(pins: &PinDir, interfaces: &[Interface]) -> anyhow::Result<Vec<PinnedInterface>> {
+/// Interfaces that were renamed since an earlier agent protected them are still the same; those that are gone
+/// are forgotten. Those that this one was not asked to protect are returned.
+fn recognise(
+    kernel: &Kernel,
+    pins: &PinDir,
+    interfaces: &[Interface],
+) -> anyhow::Result<Vec<PinnedInterface>> {
     let mut others = Vec::new();
     for pinned in pins.interfaces()? {
         let wanted = interfaces.iter().find(|it| it.index == pinned.index);
         match wanted {
             Some(interface) if interface.name == pinned.name => {}
             Some(interface) => pins.rename(&pinned, &interface.name)?,
+            None if nic::name_of(pinned.index).is_none() => forget(kernel, &pinned)?,
             None => others.push(pinned),
         }
     }

@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
 use futures_util::TryStreamExt as _;
+use nix::net::if_::if_indextoname;
 use rtnetlink::packet_route::link::{
     InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage,
 };
@@ -13,6 +14,12 @@ use crate::config::Interface;
 /// Drivers of paravirtual NICs that hand on segments which another guest's stack, or the host's,
 /// left the checksum of to its NIC.
 const PARAVIRTUAL: [&str; 4] = ["virtio_net", "vif", "xen_netfront", "hv_netvsc"];
+
+/// The name of an interface; `None` if it is gone. One that is being deleted has none, or an empty one.
+pub(crate) fn name_of(index: u32) -> Option<String> {
+    let name = if_indextoname(index).ok()?.to_string_lossy().into_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
 
 /// An interface as netlink has it; `None` if it is gone.
 async fn link(index: u32) -> anyhow::Result<Option<LinkMessage>> {

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use ftpfw_common::abi::policy::Settings;
 
-use super::{Maps, PinDir, Wire, detach};
+use super::{
+    Maps, PinDir, Wire, detach,
+    pins::{AttachedMode, PinnedInterface},
+};
 
 /// Remembers what this run put into the kernel and takes it out again unless it is told to keep it.
 ///
@@ -17,6 +20,8 @@ pub struct Rollback {
     fresh: bool,
     /// What was in force before, and is to be again.
     policy: Option<Policy>,
+    /// So are these.
+    interfaces: Vec<PinnedInterface>,
     made: Vec<PathBuf>,
 }
 
@@ -60,6 +65,7 @@ impl Rollback {
             fresh,
             // What cannot be read is refused before anything is written.
             policy: (!fresh).then(|| Policy::of(pins).ok()).flatten(),
+            interfaces: pins.interfaces().unwrap_or_default(),
             made: Vec::new(),
         }
     }
@@ -67,6 +73,17 @@ impl Rollback {
     /// A link was pinned at `path`.
     pub(super) fn made(&mut self, path: &Path) {
         self.made.push(path.to_owned());
+    }
+
+    /// Where the filter of an interface ran before; `None` without one.
+    pub(super) fn mode_before(&self, interface: u32) -> Option<AttachedMode> {
+        let before = self.interfaces.iter().find(|it| it.index == interface);
+        before.and_then(|it| it.mode)
+    }
+
+    /// The links in this directory stay, whoever made them.
+    pub(super) fn keep_those_in(&mut self, directory: &Path) {
+        self.made.retain(|path| path.parent() != Some(directory));
     }
 
     /// Removes the links that were made so far.

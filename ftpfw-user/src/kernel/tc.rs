@@ -15,7 +15,7 @@ use aya::{
     sys::SyscallError,
 };
 
-use super::{pins, rollback::Rollback};
+use super::{nic, pins, rollback::Rollback};
 use crate::config::Interface;
 
 /// What a program is for, and with that where it goes. An interface has one of the two at ingress.
@@ -213,8 +213,8 @@ pub(super) fn detach_netlink(path: &Path) -> anyhow::Result<bool> {
         .and_then(|links| links.file_name()?.to_str()?.split_once('-')?.0.parse().ok())
         .context("a pin outside of an interface's directory")?;
     // Without its interface the filter is gone too.
-    if let Ok(name) = nix::net::if_::if_indextoname(index) {
-        drop(filter.link(&name.to_string_lossy())?);
+    if let Some(name) = nic::name_of(index) {
+        drop(filter.link(&name)?);
     }
     Ok(true)
 }

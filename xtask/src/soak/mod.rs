@@ -96,7 +96,7 @@ fn watch(
             firewall.wait()?;
             thread::sleep(Duration::from_millis(random.below(1000) as u64));
             firewall.launch(&[])?;
-            firewall.wait_for("ready")?;
+            firewall.wait_until_ready()?;
             dies = Instant::now() + lifetime(&mut random);
             kills += 1;
         }
