@@ -201,7 +201,8 @@ fn find(skb: *mut __sk_buff, key: &SessionKey, tcp: &Tcp) -> Option<*mut Session
     }
     let past = lookup::find_past(skb.cast(), key)?;
     let birth = Birth {
-        client_next: Sequence(tcp.sequence),
+        // Not where this segment begins: TCP throws away what is not the next, or keeps it for later.
+        client_next: Sequence(past.next),
         server_next: Sequence(tcp.acknowledgment),
         adopted: past.sent > 0,
         unread: past.received > 0,

@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_
 use ftpfw_common::{
     Address,
     abi::{
-        event::{Cause, Direction, Kind},
+        event::{Cause, Direction, Kind, opened},
         keys::{PairKey, SessionKey, TupleKey},
         policy::port,
         values::{Mode, Session},
@@ -35,7 +35,7 @@ pub struct Birth {
     pub server_next: Sequence,
     /// The server spoke before ftpfw looked.
     pub adopted: bool,
-    /// The client did, and nobody read it.
+    /// The client did, or may have, and nobody read it.
     pub unread: bool,
     /// Who asks: keeps the scratch of ingress and egress apart.
     pub direction: Direction,
@@ -97,8 +97,15 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
         }
         return other;
     }
+    let mut number = 0;
+    if birth.adopted {
+        number |= opened::ADOPTED;
+    }
+    if unread {
+        number |= opened::UNREAD;
+    }
     let detail = Detail {
-        number: u32::from(birth.adopted),
+        number,
         ..Detail::default()
     };
     events::send(Kind::Opened, id, key, now, detail);

@@ -1,12 +1,14 @@
 //! A TCP peer without a kernel: every number in its segments is the test's to choose.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use anyhow::{Context as _, Result, ensure};
 use etherparse::TcpHeader;
 
 use crate::haunt::{Haunt, Received};
 use crate::packets;
+use crate::scripted::heard;
 
 /// What a ghost takes at once, in units of 2^[`SCALE`] bytes: a kernel fills half a window at most
 /// with one segment, and the longest one shall fit.
@@ -108,14 +110,21 @@ impl<'a> Ghost<'a> {
     /// # Errors
     /// When the server does not answer.
     pub fn connect(haunt: &'a Haunt<'a>, port: u16, mss: u16) -> Result<Self> {
-        Self::connect_saying(haunt, port, mss, b"")
+        Self::connect_saying(haunt, port, mss, 0, b"")
     }
 
-    /// The same, with the first bytes in the last segment of the handshake.
+    /// The same, with bytes in the last segment of the handshake: `ahead` bytes behind the first, or the first
+    /// ones, which count as sent.
     ///
     /// # Errors
     /// As [`Ghost::connect`].
-    pub fn connect_saying(haunt: &'a Haunt<'a>, port: u16, mss: u16, bytes: &[u8]) -> Result<Self> {
+    pub fn connect_saying(
+        haunt: &'a Haunt<'a>,
+        port: u16,
+        mss: u16,
+        ahead: u32,
+        bytes: &[u8],
+    ) -> Result<Self> {
         let mut ghost = Self {
             haunt,
             local: haunt.socket(),
@@ -144,9 +153,12 @@ impl<'a> Ghost<'a> {
         ghost.expected = answer.tcp.sequence_number.wrapping_add(1);
         ghost.put(&Segment {
             flags: "A",
+            sequence: ghost.next.wrapping_add(ahead),
             ..ghost.segment(bytes)
         })?;
-        ghost.skip(bytes.len());
+        if ahead == 0 {
+            ghost.skip(bytes.len());
+        }
         Ok(ghost)
     }
 
@@ -208,6 +220,18 @@ impl<'a> Ghost<'a> {
             String::from_utf8_lossy(bytes)
         );
         Ok(())
+    }
+
+    /// Says a line, which the server must hear, and hears the line that it replies. CR LF is added.
+    ///
+    /// # Errors
+    /// When one of them hears something else.
+    pub fn exchange(&mut self, server: &mut TcpStream, command: &str, reply: &str) -> Result<()> {
+        let [command, reply] = [command, reply].map(|line| format!("{line}\r\n"));
+        self.say(command.as_bytes())?;
+        heard(server, command.as_bytes())?;
+        server.write_all(reply.as_bytes())?;
+        self.expect(reply.as_bytes())
     }
 
     /// Takes what is new and in order of a segment.

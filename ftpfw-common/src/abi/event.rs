@@ -14,11 +14,19 @@ pub const TICK: u64 = 1 << 22;
 /// `CONFIG_HZ=100`) may be behind, so that whatever came without waking it is there.
 pub const SECOND_LOOK: u64 = 20_000_000;
 
+/// Bits of the `number` of [`Kind::Opened`].
+pub mod opened {
+    /// The session was met in the middle.
+    pub const ADOPTED: u32 = 1;
+    /// There may be bytes of the client's that nobody read.
+    pub const UNREAD: u32 = 1 << 1;
+}
+
 /// What a record tells. Stable numbers: they cross the ring buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Kind {
-    /// A session was born. `number`: 1 if it was met in the middle.
+    /// A session was born. `number`: bits of [`opened`].
     Opened = 1,
     /// Bytes that the follower accepted: `sequence` of the first, `length` bytes behind the header.
     /// `number`: what their segment acknowledged; `detail`: 1 for the server's, if the daemon is behind

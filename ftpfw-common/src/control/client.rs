@@ -61,15 +61,15 @@ pub struct ClientSide {
     telnet: Telnet,
     /// How far the stream is into TLS: [`PLAIN`], [`TLS`] or [`RESUMED`].
     opaque: u8,
-    /// 1: bytes were taken back once.
-    rewound: u8,
+    /// 1: a hole proves no login: bytes were taken back once, or there may be some that nobody read.
+    doubtful: u8,
     reserved: u8,
 }
 
 impl ClientSide {
     /// Starts following at `next`: the beginning of a connection or, met in the middle, the
     /// beginning of a line (a client that waits for its reply is always there). `unread`: there may have
-    /// been commands before.
+    /// been commands before, and bytes that TCP keeps for later.
     #[inline(always)]
     pub fn start(&mut self, next: Sequence, shared: &Shared, unread: bool) {
         self.next = next.0;
@@ -77,6 +77,7 @@ impl ClientSide {
         self.command.start_line();
         shared.fifo.begin(next);
         if unread {
+            self.doubtful = 1;
             self.unknown(shared);
         }
     }
@@ -99,8 +100,8 @@ impl ClientSide {
     #[inline(always)]
     pub fn resynchronise(&mut self, next: Sequence, shared: &Shared) {
         self.next = next.0;
-        // Behind bytes that TCP threw away a hole is easily made, and proves no login.
-        if self.rewound == 0 {
+        // A hole is easily made behind bytes that TCP threw away, and before those that it keeps for later.
+        if self.doubtful == 0 {
             shared.adopt();
         }
         self.records.lose();
@@ -130,7 +131,7 @@ impl ClientSide {
     #[inline(always)]
     pub fn rewind(&mut self, next: Sequence, shared: &Shared) -> Rewound {
         self.next = next.0;
-        self.rewound = 1;
+        self.doubtful = 1;
         let mut rewound = Rewound::Harmless;
         for _ in 0..fifo::CAPACITY {
             let Some(last) = shared.fifo.last() else {

@@ -57,7 +57,8 @@ pub struct Dialogue {
     unstarted: [bool; 2],
     /// The beginning cannot be trusted to be one: bytes of it may be lost.
     partial: bool,
-    adopted: bool,
+    /// There may be bytes of the client's before its first.
+    unread: bool,
 }
 
 impl Dialogue {
@@ -71,7 +72,7 @@ impl Dialogue {
             server: ServerSide::default(),
             unstarted: [true; 2],
             partial,
-            adopted,
+            unread: adopted,
         };
         if adopted {
             dialogue.adopt();
@@ -83,6 +84,11 @@ impl Dialogue {
     #[must_use]
     pub fn state(&self) -> State {
         self.shared.state()
+    }
+
+    /// The client spoke before anybody read it.
+    pub const fn set_unread(&mut self) {
+        self.unread = true;
     }
 
     /// Events may be lost: a direction that has not begun may begin in the middle.
@@ -177,7 +183,7 @@ impl Dialogue {
         }
         match direction {
             _ if self.partial => self.resynchronise(direction, sequence),
-            Direction::Client => self.client.start(sequence, &self.shared, self.adopted),
+            Direction::Client => self.client.start(sequence, &self.shared, self.unread),
             Direction::Server => self.server.start(sequence),
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use aya::maps::MapError;
 use ftpfw_common::{
     abi::{
-        event::{Bytes, Cause, Direction, EventHeader, Kind},
+        event::{Bytes, Cause, Direction, EventHeader, Kind, opened},
         keys::{ListenerKey, SessionKey},
         values::Mode,
     },
@@ -204,8 +204,11 @@ impl Follower {
     }
 
     fn opened(&mut self, header: &EventHeader, lost: bool) {
-        let adopted = header.number != 0;
-        let session = Session::new(header.session, header.key, header.at, adopted, lost);
+        let adopted = header.number & opened::ADOPTED != 0;
+        let mut session = Session::new(header.session, header.key, header.at, adopted, lost);
+        if header.number & opened::UNREAD != 0 {
+            session.set_unread();
+        }
         self.sessions.insert(session);
         self.begun.push(header.key);
         self.tell(header, Happening::Opened { adopted });

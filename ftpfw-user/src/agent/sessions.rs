@@ -101,6 +101,11 @@ impl Session {
         taken
     }
 
+    /// As [`Dialogue::set_unread`].
+    pub const fn set_unread(&mut self) {
+        self.engine.set_unread();
+    }
+
     /// What it has come to.
     #[must_use]
     pub fn state(&self) -> State {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::Shutdown;
 
 use anyhow::{Context as _, Result};
-use ftpfw_tests::ghost::{Ghost, Segment};
+use ftpfw_tests::ghost::Ghost;
 use ftpfw_tests::haunt::Haunt;
 use ftpfw_tests::lab::{Family, Lab};
 use ftpfw_tests::scene::{PORT, Scene};
@@ -45,49 +45,90 @@ fn a16_before_login() -> Result<()> {
     Ok(())
 }
 
+const WORDS: &[u8] = b"NOOP\r\n";
+const GAP: [u8; 100] = [b' '; 100];
+
+/// How a client says something before the server has greeted, so that those who read miss it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Early {
+    /// In the last segment of the handshake.
+    WithTheHandshake,
+    /// There, but behind bytes that come later: TCP keeps it until then.
+    KeptForLater,
+    /// With an acknowledgment that is too low.
+    WrongAcknowledgment,
+    /// Behind a segment of bytes that TCP has already, and throws away.
+    BehindStale,
+}
+
+impl Early {
+    const ALL: [Self; 4] = [
+        Self::WithTheHandshake,
+        Self::KeptForLater,
+        Self::WrongAcknowledgment,
+        Self::BehindStale,
+    ];
+
+    fn connect<'a>(self, haunt: &'a Haunt<'a>) -> Result<Ghost<'a>> {
+        let ahead = match self {
+            Self::WithTheHandshake => 0,
+            Self::KeptForLater => u32::try_from(GAP.len())?,
+            Self::WrongAcknowledgment | Self::BehindStale => {
+                let mut ghost = Ghost::connect(haunt, 21, MSS)?;
+                let mut segment = ghost.segment(WORDS);
+                if self == Self::BehindStale {
+                    segment.sequence = segment.sequence.wrapping_sub(10);
+                } else {
+                    // TCP takes it, or its repetition; either way it is read first with the wrong number.
+                    segment.acknowledgment = segment.acknowledgment.wrapping_sub(1);
+                }
+                ghost.put(&segment)?;
+                ghost.say(WORDS)?;
+                return Ok(ghost);
+            }
+        };
+        Ghost::connect_saying(haunt, 21, MSS, ahead, WORDS)
+    }
+}
+
 /// What comes before the server has greeted passes for no login, wherever it gets past those who read.
 #[test]
 fn a16_words_before_the_greeting() -> Result<()> {
-    const WORDS: &[u8] = b"NOOP\r\n";
     let lab = Lab::new()?;
     let scene = Scene::new(&lab)?;
     let haunt = Haunt::new(&lab, Family::V4)?;
-    for with_the_handshake in [true, false] {
-        let mut ghost;
-        if with_the_handshake {
-            ghost = Ghost::connect_saying(&haunt, 21, MSS, WORDS)?;
-        } else {
-            ghost = Ghost::connect(&haunt, 21, MSS)?;
-            // TCP takes it, or its repetition; either way it is read first with the wrong number.
-            let honest = ghost.segment(WORDS);
-            ghost.put(&Segment {
-                acknowledgment: honest.acknowledgment.wrapping_sub(1),
-                ..honest
-            })?;
-            ghost.say(WORDS)?;
-        }
-        let mut server = scene.server.accept()?;
-        heard(&mut server, WORDS)?;
-        for line in ["220 ready\r\n", "200 ok\r\n"] {
-            server.write_all(line.as_bytes())?;
-            ghost.expect(line.as_bytes())?;
-        }
-        let mut exchange = |command: &str, reply: &str| -> Result<()> {
-            let [command, reply] = [command, reply].map(|line| format!("{line}\r\n"));
-            ghost.say(command.as_bytes())?;
-            heard(&mut server, command.as_bytes())?;
-            server.write_all(reply.as_bytes())?;
-            ghost.expect(reply.as_bytes())
-        };
-        let before = scene.firewall.stats()?;
-        exchange("EPSV", &format!("229 Extended (|||{PORT}|)"))?;
-        scene.nothing_since(&before, &["not-logged-in"])?;
-        exchange("USER me", "331 password")?;
-        exchange("PASS right", "230 in")?;
-        scene.negotiate_by(&mut ghost, &mut server)?;
-        server.shutdown(Shutdown::Both)?;
-        scene.firewall.wait_for_tuples("its end", <[_]>::is_empty)?;
+    for early in Early::ALL {
+        before_login(&scene, &haunt, early).with_context(|| format!("{early:?}"))?;
     }
+    Ok(())
+}
+
+fn before_login(scene: &Scene<'_>, haunt: &Haunt<'_>, early: Early) -> Result<()> {
+    let mut ghost = early.connect(haunt)?;
+    let mut server = scene.server.accept()?;
+    if early != Early::KeptForLater {
+        heard(&mut server, WORDS)?;
+    }
+    server.write_all(b"220 ready\r\n")?;
+    ghost.expect(b"220 ready\r\n")?;
+    if early == Early::KeptForLater {
+        ghost.say(&GAP)?;
+        ghost.skip(WORDS.len());
+        heard(&mut server, &[&GAP, WORDS].concat())?;
+    }
+    server.write_all(b"200 ok\r\n")?;
+    ghost.expect(b"200 ok\r\n")?;
+    // Behind a hole nothing counts before the next line.
+    ghost.exchange(&mut server, "NOOP", "200 ok")?;
+    let before = scene.firewall.stats()?;
+    let reply = format!("229 Extended (|||{PORT}|)");
+    ghost.exchange(&mut server, "EPSV", &reply)?;
+    scene.nothing_since(&before, &["not-logged-in"])?;
+    ghost.exchange(&mut server, "USER me", "331 password")?;
+    ghost.exchange(&mut server, "PASS right", "230 in")?;
+    scene.negotiate_by(&mut ghost, &mut server)?;
+    server.shutdown(Shutdown::Both)?;
+    scene.firewall.wait_for_tuples("its end", <[_]>::is_empty)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod ftp;
 mod handshakes;
+mod login;
 mod older;
 mod outgoing;
 mod router;

@@ -165,7 +165,7 @@ impl Model {
 
     /// A session begins with the client's first word.
     fn born(&mut self, segment: &Segment, told: &mut Vec<Told>) {
-        let next = [segment.sequence, segment.acknowledgment];
+        let next = [self.wanted, segment.acknowledgment];
         let mut dialogue = Dialogue::new(self.used, false);
         let mut begin = |direction| {
             let from = next[direction as usize];
@@ -179,7 +179,7 @@ impl Model {
         self.live = Some(Live {
             dialogue,
             next,
-            acknowledged: segment.sequence,
+            acknowledged: self.wanted,
             server_begun: self.used,
         });
         told.push(Told::Opened { adopted: self.used });

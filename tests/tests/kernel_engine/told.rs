@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use ftpfw_common::{
     abi::{
-        event::{Cause, Direction, EventHeader, Kind},
+        event::{Cause, Direction, EventHeader, Kind, opened},
         values::Mode,
     },
     reason::{Negotiation, Reason, Refusal},
@@ -68,7 +68,7 @@ impl Told {
         let mode = || Mode::from_u8(header.detail).context("no mode");
         Ok(Some(match Kind::from_u16(header.kind) {
             Some(Kind::Opened) => Self::Opened {
-                adopted: header.number != 0,
+                adopted: header.number & opened::ADOPTED != 0,
             },
             Some(Kind::Payload) => {
                 Self::payload(direction, sequence, &rest[..usize::from(header.length)])

@@ -1,0 +1,66 @@
+//! What passes for a login where no socket of this host tells what came before.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context as _, Result, ensure};
+use ftpfw_tests::container::Container;
+use ftpfw_tests::control::accept;
+use ftpfw_tests::firewall::Firewall;
+use ftpfw_tests::ghost::Ghost;
+use ftpfw_tests::haunt::Haunt;
+use ftpfw_tests::lab::{Family, Lab};
+use ftpfw_tests::scripted::heard;
+use ftpfw_tests::wait;
+
+use crate::FAMILIES;
+
+const MSS: u16 = 1400;
+const OFFER: &str = "229 Extended (|||45000|)";
+const LATER: &[u8] = b"NOOP\r\n";
+const GAP: [u8; 100] = [b' '; 100];
+
+/// The last segment of the handshake has bytes that the container's TCP keeps for later: a hole comes about,
+/// with nothing of a login in it.
+#[test]
+fn words_before_the_greeting_are_none() -> Result<()> {
+    for family in FAMILIES {
+        for opener in ["inline", "agent"] {
+            negotiate(family, opener).with_context(|| format!("{family:?}, {opener}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn negotiate(family: Family, opener: &str) -> Result<()> {
+    let lab = Lab::new()?;
+    let container = Container::behind(&lab, "21, 45000")?;
+    let inside = SocketAddr::new(container.host.address(family), 21);
+    let daemon = container.host.netns.run(|| TcpListener::bind(inside))??;
+    let firewall = Firewall::start(&lab.server, &["--opener", opener])?;
+    let haunt = Haunt::new(&lab, family)?;
+    let ahead = u32::try_from(GAP.len())?;
+    let mut ghost = Ghost::connect_saying(&haunt, 21, MSS, ahead, LATER)?;
+    let mut server = accept(&daemon)?;
+    server.write_all(b"220 ready\r\n")?;
+    ghost.expect(b"220 ready\r\n")?;
+    ghost.say(&GAP)?;
+    ghost.skip(LATER.len());
+    heard(&mut server, &[&GAP, LATER].concat())?;
+    server.write_all(b"200 ok\r\n")?;
+    ghost.expect(b"200 ok\r\n")?;
+
+    // Behind the hole nothing counts before the next line.
+    ghost.exchange(&mut server, "NOOP", "200 ok")?;
+    ghost.exchange(&mut server, "EPSV", OFFER)?;
+    wait::until("the refusal", || {
+        Ok((firewall.stats()?.refused["not-logged-in"] > 0).then_some(()))
+    })?;
+    let tuples = firewall.tuples()?;
+    ensure!(tuples.is_empty(), "{tuples:?}");
+
+    ghost.exchange(&mut server, "USER me", "331 password")?;
+    ghost.exchange(&mut server, "PASS right", "230 in")?;
+    ghost.exchange(&mut server, "EPSV", OFFER)?;
+    firewall.wait_for_tuples("the tuple", |tuples| tuples.len() == 1)
+}
