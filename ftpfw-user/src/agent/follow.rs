@@ -143,7 +143,7 @@ impl Follower {
         self.sessions.retain_live(live, before);
     }
 
-    /// Looks who listens where, if records were lost.
+    /// Looks who listens where, if records were lost or it could not be seen.
     pub fn catch_up(&mut self) {
         self.foreign.catch_up();
     }

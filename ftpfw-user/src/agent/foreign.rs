@@ -24,6 +24,8 @@ pub struct Foreign {
     daemons: HashSet<PathBuf>,
     /// Ports of which it is to be seen who listens there now.
     unsettled: HashSet<u16>,
+    /// Ports where the process that was found had ended when it was looked at: not at once, but again.
+    unsure: HashSet<u16>,
     /// It is to be seen of all ports.
     records_lost: bool,
     /// The network namespace of this process.
@@ -42,6 +44,7 @@ impl Foreign {
             ports,
             daemons: HashSet::new(),
             unsettled: HashSet::new(),
+            unsure: HashSet::new(),
             records_lost: false,
             netns: netns(Path::new("/proc/self")),
         };
@@ -50,16 +53,21 @@ impl Foreign {
     }
 
     /// Marks what listens on ports that a policy, by port, closes, and tells which those are. To be called
-    /// before it holds.
+    /// before it holds. Where the listener's process has ended meanwhile, another one may have it still.
     pub fn mark(&mut self, policy: &[u32]) -> HashSet<u16> {
         let mut found = HashSet::new();
         for socket in listeners::cut_off(policy) {
             let port = socket.address.port();
-            if let ("tcp", Some((_, pid))) = (socket.transport, socket.process)
-                && self.is_foreign(pid) == Some(true)
-            {
-                self.ports.set_foreign(port);
-                found.insert(port);
+            let ("tcp", Some((_, pid))) = (socket.transport, socket.process) else {
+                continue;
+            };
+            match self.is_foreign(pid) {
+                Some(true) => {
+                    self.ports.set_foreign(port);
+                    found.insert(port);
+                }
+                Some(false) => {}
+                None => drop(self.unsure.insert(port)),
             }
         }
         found
@@ -75,12 +83,13 @@ impl Foreign {
         self.records_lost = true;
     }
 
-    /// Makes up for what was [`Self::lost`].
+    /// Makes up for what was [`Self::lost`], or could not be seen.
     pub fn catch_up(&mut self) {
         if mem::take(&mut self.records_lost) {
             self.unsettled.extend(0..=u16::MAX);
-            self.settle();
         }
+        self.unsettled.extend(self.unsure.drain());
+        self.settle();
     }
 
     /// Looks who listens now on ports of which [`Self::closed`] and [`Self::listening`] could not tell: there
@@ -96,7 +105,9 @@ impl Foreign {
         }
         let found = self.mark(&policy);
         for port in unsettled.difference(&found) {
-            self.ports.clear_foreign(*port);
+            if !self.unsure.contains(port) {
+                self.ports.clear_foreign(*port);
+            }
         }
     }
 
