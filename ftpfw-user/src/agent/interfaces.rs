@@ -31,6 +31,7 @@ use crate::{
         attach::{self, Rollback},
         clock, nic,
         pins::{AttachedMode, PinnedInterface},
+        stack::{self, Stacked},
     },
 };
 
@@ -102,6 +103,19 @@ impl Interfaces {
         lost
     }
 
+    /// Looks after the interfaces. `message`: what netlink says; without one, after all of them.
+    async fn look(
+        &mut self,
+        message: Option<&NetlinkPayload<RouteNetlinkMessage>>,
+        journal: &Journal,
+    ) -> anyhow::Result<()> {
+        self.reconcile(message.and_then(deleted), journal).await?;
+        match message {
+            Some(message) if !self.may_stack(message)? => Ok(()),
+            _ => self.note_above().await,
+        }
+    }
+
     /// Brings what is attached in step with what is there. `deleted`: an index whose interface is
     /// gone, whatever has it now.
     async fn reconcile(&mut self, deleted: Option<u32>, journal: &Journal) -> anyhow::Result<()> {
@@ -171,6 +185,27 @@ impl Interfaces {
         }
     }
 
+    /// Notes which interfaces stand on protected ones: what came in by those has another index above them.
+    async fn note_above(&self) -> anyhow::Result<()> {
+        let protected = self.pins.interfaces()?;
+        let protected = protected.iter().map(|it| it.index).collect();
+        let all = stack::all().await?;
+        let above = stack::above(&protected, &all);
+        let mut nics = self.kernel.maps().nics()?;
+        all.iter()
+            .try_for_each(|it| nics.set_above(it.index, above.contains(&it.index)))
+    }
+
+    /// Whether a message may be about an interface that stands on a protected one, or will.
+    fn may_stack(&self, message: &NetlinkPayload<RouteNetlinkMessage>) -> anyhow::Result<bool> {
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = message else {
+            return Ok(false);
+        };
+        let stacked = Stacked::read(link);
+        let mut protected = self.pins.interfaces()?.into_iter();
+        Ok(stacked.below.is_some() || protected.any(|it| it.index == stacked.index))
+    }
+
     pub(super) fn believe_partial_checksums(&self) -> anyhow::Result<()> {
         let Wire(mut settings) = self.kernel.maps().settings()?.get(&0, 0)?;
         settings.partial_checksums = 1;
@@ -190,15 +225,15 @@ pub(super) async fn watch(interfaces: &Mutex<Interfaces>, journal: &Journal) -> 
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let deleted = tokio::select! {
-            Some((message, _)) = messages.next() => deleted(&message.payload),
+        let message = tokio::select! {
+            Some((message, _)) = messages.next() => Some(message.payload),
             _ = ticks.tick() => None,
         };
         let mut interfaces = interfaces.lock().await;
         if interfaces.lost_sight() {
             continue;
         }
-        if let Err(error) = interfaces.reconcile(deleted, journal).await {
+        if let Err(error) = interfaces.look(message.as_ref(), journal).await {
             error!("cannot look after the interfaces: {error:#}");
         }
     }

@@ -24,6 +24,7 @@ mod programs;
 pub mod requirements;
 mod rollback;
 pub mod sockets;
+pub mod stack;
 mod surplus;
 mod syscall;
 mod tc;

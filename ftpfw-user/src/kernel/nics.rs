@@ -29,7 +29,27 @@ impl Nics {
     ///
     /// Those of the map; so with the others.
     pub fn of(&self, interface: u32) -> anyhow::Result<Nic> {
+        let nic = self.stored(interface)?;
+        Ok(if nic == Nic::ABOVE { Nic(0) } else { nic })
+    }
+
+    fn stored(&self, interface: u32) -> anyhow::Result<Nic> {
         Ok(Nic(self.map.get(&slot(interface), 0)?))
+    }
+
+    /// An interface stands on a protected one, or does not. One with counters of its own keeps them.
+    ///
+    /// # Errors
+    ///
+    /// Those of the map.
+    pub fn set_above(&mut self, interface: u32, above: bool) -> anyhow::Result<()> {
+        let nic = match (self.stored(interface)?, above) {
+            (Nic(0), true) => Nic::ABOVE,
+            (Nic::ABOVE, false) => Nic(0),
+            _ => return Ok(()),
+        };
+        self.map.set(slot(interface), nic.0, 0)?;
+        Ok(())
     }
 
     /// Gives an interface counters of its own, unless it has some. `protected`: the indexes of all

@@ -118,6 +118,58 @@ fn turn_round(
     }
 }
 
+/// The kernel says of what comes by an interface on top of the protected one that it came by that. (A macvlan
+/// stands on it as a VLAN does, which not every kernel has.)
+#[test]
+fn nor_does_what_came_by_an_interface_above() -> Result<()> {
+    let lab = Lab::new()?;
+    let _container = Container::behind(&lab, "21")?;
+    let Host { v4, v6, netns, .. } = &lab.server;
+    let gateways = ["192.0.2.1", "2001:db8::1"];
+    netns.ip("link add link eth0 name above0 type macvlan mode bridge\nlink set above0 up")?;
+    assign(netns, "above0", gateways)?;
+    assign(&lab.client.netns, "eth0", ["192.0.2.2", "2001:db8::2"])?;
+    let firewall = Firewall::start(&lab.server, &[])?;
+    for (family, gateway) in FAMILIES.into_iter().zip(gateways) {
+        let route = format!("{} via {gateway}", lab.stranger.address(family));
+        lab.client.netns.ip(&format!("route add {route}"))?;
+        expect_turned(&lab, &firewall, family).context("by a macvlan")?;
+        lab.client.netns.ip(&format!("route del {route}"))?;
+    }
+
+    netns.ip("link del above0\naddr flush dev eth0")?;
+    netns.ip("link add br0 type bridge stp_state 0 forward_delay 0\nlink set br0 up")?;
+    netns.ip("link set eth0 master br0")?;
+    assign(netns, "br0", [&v4.to_string(), &v6.to_string()])?;
+    for family in FAMILIES {
+        route_by_server(&lab, &lab.client.netns, &lab.stranger, family)?;
+        expect_turned(&lab, &firewall, family).context("by a bridge")?;
+    }
+    Ok(())
+}
+
+fn assign(netns: &Netns, interface: &str, [v4, v6]: [&str; 2]) -> Result<()> {
+    netns.ip(&format!(
+        "addr add {v4}/24 dev {interface}\naddr add {v6}/64 dev {interface} nodad"
+    ))
+}
+
+/// Insists that a datagram of the client's gets to the stranger by way of the server and makes no flow, once the
+/// agent has seen which way.
+fn expect_turned(lab: &Lab, firewall: &Firewall, family: Family) -> Result<()> {
+    let resolver = SocketAddr::new(lab.stranger.address(family), 53);
+    let theirs = udp(&lab.stranger.netns, resolver)?;
+    wait::until("no flow", || {
+        let any = SocketAddr::new(lab.client.address(family), 0);
+        let ours = udp(&lab.client.netns, any)?;
+        ours.send_to(b"query", resolver)?;
+        let forwarded = theirs.recv_from(&mut [0; 16]);
+        let (_, from) = forwarded.context("the server does not forward")?;
+        let known = known(firewall, resolver, from, protocol::UDP)?;
+        Ok((!known).then_some(()))
+    })
+}
+
 /// The other half: what comes by another interface makes one.
 #[test]
 fn what_comes_by_another_interface_makes_a_flow() -> Result<()> {

@@ -151,10 +151,11 @@ pub fn build() -> Result<Vec<Built>> {
 
 /// Modules that tests need and nothing loads by itself: the kernel asks for many by names that no
 /// alias has. `crc32c_generic` is nf_tables', which does not say so.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 12] = [
     "veth",
     "bridge",
     "8021q",
+    "macvlan",
     "dummy",
     "sch_ingress",
     "cls_bpf",
