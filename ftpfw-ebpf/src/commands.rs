@@ -206,6 +206,7 @@ fn find(skb: *mut __sk_buff, key: &SessionKey, tcp: &Tcp) -> Option<*mut Session
         server_next: Sequence(tcp.acknowledgment),
         adopted: past.sent > 0,
         unread: past.received > 0,
+        doubtful: false,
         direction: Direction::Client,
     };
     sessions::born(key, &birth)

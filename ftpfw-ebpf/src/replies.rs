@@ -75,8 +75,8 @@ fn meet(skb: *mut __sk_buff, record: *mut Record, socket: *mut bpf_sock) -> Opti
     let record = unsafe { &*record };
     let tcp = &record.segment;
     let (adopted, unread) = if socket.is_null() {
-        // The daemon is behind this host: what it says first must tell, and what its TCP took, nobody knows.
-        (record.greets == 0, true)
+        // The daemon is behind this host: what it says first must tell.
+        (record.greets == 0, false)
     } else {
         // SAFETY: not null, and a full socket.
         let past = unsafe { lookup::past(socket) }?;
@@ -89,6 +89,7 @@ fn meet(skb: *mut __sk_buff, record: *mut Record, socket: *mut bpf_sock) -> Opti
         server_next: Sequence(tcp.sequence),
         adopted,
         unread,
+        doubtful: socket.is_null(),
         direction: Direction::Server,
     };
     sessions::born(&record.header.key, &birth)

@@ -35,8 +35,10 @@ pub struct Birth {
     pub server_next: Sequence,
     /// The server spoke before ftpfw looked.
     pub adopted: bool,
-    /// The client did, or may have, and nobody read it.
+    /// The client did, and nobody read it.
     pub unread: bool,
+    /// Whether the client did nobody tells.
+    pub doubtful: bool,
     /// Who asks: keeps the scratch of ingress and egress apart.
     pub direction: Direction,
 }
@@ -73,6 +75,9 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     session
         .client
         .start(birth.client_next, &session.shared, unread);
+    if birth.doubtful {
+        session.client.doubt();
+    }
     session.server.start(birth.server_next);
     let opaque = PORTS
         .get(u32::from(key.server_port))
@@ -103,6 +108,9 @@ pub fn born(key: &SessionKey, birth: &Birth) -> Option<*mut Session> {
     }
     if unread {
         number |= opened::UNREAD;
+    }
+    if birth.doubtful {
+        number |= opened::DOUBTFUL;
     }
     let detail = Detail {
         number,

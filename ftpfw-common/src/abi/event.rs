@@ -18,8 +18,10 @@ pub const SECOND_LOOK: u64 = 20_000_000;
 pub mod opened {
     /// The session was met in the middle.
     pub const ADOPTED: u32 = 1;
-    /// There may be bytes of the client's that nobody read.
+    /// The client spoke before, and nobody read it.
     pub const UNREAD: u32 = 1 << 1;
+    /// Whether the client did nobody tells.
+    pub const DOUBTFUL: u32 = 1 << 2;
 }
 
 /// What a record tells. Stable numbers: they cross the ring buffer.

@@ -68,8 +68,8 @@ pub struct ClientSide {
 
 impl ClientSide {
     /// Starts following at `next`: the beginning of a connection or, met in the middle, the
-    /// beginning of a line (a client that waits for its reply is always there). `unread`: there may have
-    /// been commands before, and bytes that TCP keeps for later.
+    /// beginning of a line (a client that waits for its reply is always there). `unread`: there were
+    /// bytes before, and commands maybe.
     #[inline(always)]
     pub fn start(&mut self, next: Sequence, shared: &Shared, unread: bool) {
         self.next = next.0;
@@ -77,9 +77,15 @@ impl ClientSide {
         self.command.start_line();
         shared.fifo.begin(next);
         if unread {
-            self.doubtful = 1;
+            self.doubt();
             self.unknown(shared);
         }
+    }
+
+    /// There may be bytes that nobody read, and that TCP keeps for later: a hole proves no login.
+    #[inline(always)]
+    pub const fn doubt(&mut self) {
+        self.doubtful = 1;
     }
 
     /// Sequence number of the byte that comes next.

@@ -57,7 +57,7 @@ pub struct Dialogue {
     unstarted: [bool; 2],
     /// The beginning cannot be trusted to be one: bytes of it may be lost.
     partial: bool,
-    /// There may be bytes of the client's before its first.
+    /// There were bytes of the client's before its first.
     unread: bool,
 }
 
@@ -89,6 +89,11 @@ impl Dialogue {
     /// The client spoke before anybody read it.
     pub const fn set_unread(&mut self) {
         self.unread = true;
+    }
+
+    /// As [`ClientSide::doubt`].
+    pub const fn doubt_client(&mut self) {
+        self.client.doubt();
     }
 
     /// Events may be lost: a direction that has not begun may begin in the middle.

@@ -206,9 +206,7 @@ impl Follower {
     fn opened(&mut self, header: &EventHeader, lost: bool) {
         let adopted = header.number & opened::ADOPTED != 0;
         let mut session = Session::new(header.session, header.key, header.at, adopted, lost);
-        if header.number & opened::UNREAD != 0 {
-            session.set_unread();
-        }
+        session.set_past(header.number);
         self.sessions.insert(session);
         self.begun.push(header.key);
         self.tell(header, Happening::Opened { adopted });

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use ftpfw_common::{
     abi::{
         self,
-        event::{Direction, EventHeader},
+        event::{Direction, EventHeader, opened},
         keys::SessionKey,
     },
     control::{Conclusion, Dialogue, Rewound, State},
@@ -101,9 +101,14 @@ impl Session {
         taken
     }
 
-    /// As [`Dialogue::set_unread`].
-    pub const fn set_unread(&mut self) {
-        self.engine.set_unread();
+    /// What the kernel knows of the client's past: bits of [`opened`].
+    pub const fn set_past(&mut self, bits: u32) {
+        if bits & opened::UNREAD != 0 {
+            self.engine.set_unread();
+        }
+        if bits & opened::DOUBTFUL != 0 {
+            self.engine.doubt_client();
+        }
     }
 
     /// What it has come to.

@@ -16,6 +16,7 @@ use ftpfw_tests::wait;
 use crate::FAMILIES;
 
 const MSS: u16 = 1400;
+const PUBLISHED: &str = "21, 45000";
 const OFFER: &str = "229 Extended (|||45000|)";
 const LATER: &[u8] = b"NOOP\r\n";
 const GAP: [u8; 100] = [b' '; 100];
@@ -32,11 +33,39 @@ fn words_before_the_greeting_are_none() -> Result<()> {
     Ok(())
 }
 
+/// The other half: a client that does not wait for its replies is logged in by them.
+#[test]
+fn a_login_in_one_segment_is_one() -> Result<()> {
+    const COMMANDS: &[u8] = b"USER a\r\nPASS b\r\nEPSV\r\n";
+    for opener in ["inline", "agent"] {
+        let lab = Lab::new()?;
+        let container = Container::behind(&lab, PUBLISHED)?;
+        let daemon = listen(&container, Family::V4)?;
+        let firewall = Firewall::start(&lab.server, &["--opener", opener])?;
+        let haunt = Haunt::new(&lab, Family::V4)?;
+        let mut ghost = Ghost::connect(&haunt, 21, MSS)?;
+        let mut server = accept(&daemon)?;
+        server.write_all(b"220 ready\r\n")?;
+        ghost.expect(b"220 ready\r\n")?;
+        ghost.say(COMMANDS)?;
+        heard(&mut server, COMMANDS)?;
+        let replies = format!("331 word\r\n230 in\r\n{OFFER}\r\n");
+        server.write_all(replies.as_bytes())?;
+        ghost.expect(replies.as_bytes())?;
+        firewall.wait_for_tuples("the tuple", |tuples| tuples.len() == 1)?;
+    }
+    Ok(())
+}
+
+fn listen(container: &Container, family: Family) -> Result<TcpListener> {
+    let inside = SocketAddr::new(container.host.address(family), 21);
+    Ok(container.host.netns.run(|| TcpListener::bind(inside))??)
+}
+
 fn negotiate(family: Family, opener: &str) -> Result<()> {
     let lab = Lab::new()?;
-    let container = Container::behind(&lab, "21, 45000")?;
-    let inside = SocketAddr::new(container.host.address(family), 21);
-    let daemon = container.host.netns.run(|| TcpListener::bind(inside))??;
+    let container = Container::behind(&lab, PUBLISHED)?;
+    let daemon = listen(&container, family)?;
     let firewall = Firewall::start(&lab.server, &["--opener", opener])?;
     let haunt = Haunt::new(&lab, family)?;
     let ahead = u32::try_from(GAP.len())?;
