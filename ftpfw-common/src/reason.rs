@@ -194,9 +194,6 @@ pub struct Nic(pub u32);
 impl Nic {
     /// Number of values: so many interfaces, less one, can be protected at once.
     pub const COUNT: u32 = 16;
-    /// One that stands on a protected one (a VLAN, a bridge): what comes in by it came in by that, where it was
-    /// counted.
-    pub const ABOVE: Self = Self(Self::COUNT);
 }
 
 const BLOCK: u32 = 32;

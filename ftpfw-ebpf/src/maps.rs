@@ -11,6 +11,7 @@ use ftpfw_common::{
         event::{Direction, EventHeader, PAYLOAD_CHUNK},
         idle,
         keys::{EntitledKey, FlowKey, ListenerKey, PairKey, SessionKey, TupleKey},
+        nics::Standing,
         policy::Settings,
         values::{Entitled, Flow, Listener, PortEntry, Session, Tuple},
     },
@@ -109,10 +110,21 @@ pub fn record(direction: Direction) -> Option<*mut Record> {
 #[map]
 pub static NEW_SESSION: PerCpuArray<Stored> = PerCpuArray::with_max_entries(2, 0);
 
-/// Which counters an interface has.
+/// Which counters an interface has that programs are attached to.
 #[inline(always)]
 pub fn nic(interface: u32) -> Nic {
-    Nic(NICS.get(interface & 0xffff).copied().unwrap_or(0))
+    Nic(nics(interface))
+}
+
+/// How an interface stands to protected ones.
+#[inline(always)]
+pub fn standing(interface: u32) -> Standing {
+    Standing::from_u32(nics(interface))
+}
+
+#[inline(always)]
+fn nics(interface: u32) -> u32 {
+    NICS.get(interface & 0xffff).copied().unwrap_or(0)
 }
 
 /// The policy; `None` cannot happen (the map has its one entry from the start).

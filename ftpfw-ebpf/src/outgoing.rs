@@ -10,7 +10,7 @@ use ftpfw_common::{
     },
     control::LOWEST_PORT,
     packet::{self, Network, Packet, Transport, protocol, transport::flag},
-    reason::{Nic, Reason},
+    reason::Reason,
 };
 
 use crate::{
@@ -201,12 +201,23 @@ fn goes_on(skb: *mut __sk_buff, record: *mut Record) {
     }
 }
 
-/// Whether a packet came in by a protected interface and only turns round here: whoever sent it could
-/// allow himself anything.
+/// Whether a packet came in by a protected interface, or one above it, and only turns round here: whoever sent
+/// it could allow himself anything.
 #[inline(always)]
 fn turns_round(skb: *mut __sk_buff) -> bool {
     // SAFETY: the context is valid during the program.
-    maps::nic(unsafe { (*skb).ingress_ifindex }) != Nic(0)
+    let (by, nic, tagged, tag) = unsafe {
+        let skb = &*skb;
+        (
+            skb.ingress_ifindex,
+            skb.ifindex,
+            skb.vlan_present,
+            skb.vlan_tci,
+        )
+    };
+    // A VLAN's device leaves the tag to the NIC, or to the kernel behind these programs.
+    let vlan = if tagged == 0 { 0 } else { tag as u16 & 0xfff };
+    maps::standing(by).turns_round(maps::nic(nic), vlan)
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@ pub mod event;
 pub mod idle;
 pub mod kernel;
 pub mod keys;
+pub mod nics;
 pub mod policy;
 pub mod values;
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use ftpfw_common::abi::nics::Standing;
 use futures_util::StreamExt as _;
 use rtnetlink::{
     MulticastGroup, new_multicast_connection,
@@ -31,7 +32,7 @@ use crate::{
         attach::{self, Rollback},
         clock, nic,
         pins::{AttachedMode, PinnedInterface},
-        stack::{self, Stacked},
+        stack::{self, Stacked, Way},
     },
 };
 
@@ -109,11 +110,11 @@ impl Interfaces {
         message: Option<&NetlinkPayload<RouteNetlinkMessage>>,
         journal: &Journal,
     ) -> anyhow::Result<()> {
-        self.reconcile(message.and_then(deleted), journal).await?;
-        match message {
-            Some(message) if !self.may_stack(message)? => Ok(()),
-            _ => self.note_above().await,
+        let reconciled = self.reconcile(message.and_then(deleted), journal).await;
+        if message.is_none_or(|it| self.may_stack(it)) {
+            self.note_above().await?;
         }
+        reconciled
     }
 
     /// Brings what is attached in step with what is there. `deleted`: an index whose interface is
@@ -180,6 +181,8 @@ impl Interfaces {
             }
             Err(error) => {
                 attach::undo(&mut self.kernel, &self.pins, one, &mut rollback);
+                // The attempt has taken it out of where it stands.
+                self.note_above().await?;
                 Err(error)
             }
         }
@@ -188,22 +191,32 @@ impl Interfaces {
     /// Notes which interfaces stand on protected ones: what came in by those has another index above them.
     async fn note_above(&self) -> anyhow::Result<()> {
         let protected = self.pins.interfaces()?;
-        let protected = protected.iter().map(|it| it.index).collect();
+        let protected: Vec<u32> = protected.iter().map(|it| it.index).collect();
         let all = stack::all().await?;
         let above = stack::above(&protected, &all);
         let mut nics = self.kernel.maps().nics()?;
-        all.iter()
-            .try_for_each(|it| nics.set_above(it.index, above.contains(&it.index)))
+        for Stacked { index, .. } in all {
+            let standing = match above.get(&index) {
+                None => Standing::Apart,
+                Some(Way::Several) => Standing::AboveSeveral,
+                Some(Way::From { lowest, vlan }) => Standing::Above {
+                    nic: nics.of(*lowest)?,
+                    vlan: *vlan,
+                },
+            };
+            nics.place(index, standing)?;
+        }
+        Ok(())
     }
 
     /// Whether a message may be about an interface that stands on a protected one, or will.
-    fn may_stack(&self, message: &NetlinkPayload<RouteNetlinkMessage>) -> anyhow::Result<bool> {
+    fn may_stack(&self, message: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
         let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = message else {
-            return Ok(false);
+            return false;
         };
         let stacked = Stacked::read(link);
-        let mut protected = self.pins.interfaces()?.into_iter();
-        Ok(stacked.below.is_some() || protected.any(|it| it.index == stacked.index))
+        let mut protected = self.pins.interfaces().into_iter().flatten();
+        stacked.below.is_some() || protected.any(|it| it.index == stacked.index)
     }
 
     pub(super) fn believe_partial_checksums(&self) -> anyhow::Result<()> {

@@ -286,8 +286,12 @@ fn recognise(
         match wanted {
             Some(interface) if interface.name == pinned.name => {}
             Some(interface) => pins.rename(&pinned, &interface.name)?,
-            None if nic::name_of(pinned.index).is_none() => forget(kernel, &pinned)?,
-            None => others.push(pinned),
+            None => {
+                let is_gone = nic::name_of(pinned.index).is_none();
+                if !is_gone || forget(kernel, &pinned).is_err() {
+                    others.push(pinned);
+                }
+            }
         }
     }
     Ok(others)

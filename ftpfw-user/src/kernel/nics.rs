@@ -4,7 +4,10 @@ use std::fmt;
 
 use anyhow::bail;
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuValues};
-use ftpfw_common::reason::{Counter, Nic, Reason};
+use ftpfw_common::{
+    abi::nics::Standing,
+    reason::{Counter, Nic, Reason},
+};
 
 /// The map, and the counters that it hands out.
 pub struct Nics {
@@ -29,27 +32,31 @@ impl Nics {
     ///
     /// Those of the map; so with the others.
     pub fn of(&self, interface: u32) -> anyhow::Result<Nic> {
-        let nic = self.stored(interface)?;
-        Ok(if nic == Nic::ABOVE { Nic(0) } else { nic })
+        match self.standing(interface)? {
+            Standing::Protected(nic) => Ok(nic),
+            _ => Ok(Nic(0)),
+        }
     }
 
-    fn stored(&self, interface: u32) -> anyhow::Result<Nic> {
-        Ok(Nic(self.map.get(&slot(interface), 0)?))
+    fn standing(&self, interface: u32) -> anyhow::Result<Standing> {
+        Ok(Standing::from_u32(self.map.get(&slot(interface), 0)?))
     }
 
-    /// An interface stands on a protected one, or does not. One with counters of its own keeps them.
+    fn set(&mut self, interface: u32, standing: Standing) -> anyhow::Result<()> {
+        Ok(self.map.set(slot(interface), standing.to_u32(), 0)?)
+    }
+
+    /// How an interface that is not protected stands to those that are; one that is stays so.
     ///
     /// # Errors
     ///
     /// Those of the map.
-    pub fn set_above(&mut self, interface: u32, above: bool) -> anyhow::Result<()> {
-        let nic = match (self.stored(interface)?, above) {
-            (Nic(0), true) => Nic::ABOVE,
-            (Nic::ABOVE, false) => Nic(0),
-            _ => return Ok(()),
-        };
-        self.map.set(slot(interface), nic.0, 0)?;
-        Ok(())
+    pub fn place(&mut self, interface: u32, standing: Standing) -> anyhow::Result<()> {
+        match self.standing(interface)? {
+            Standing::Protected(_) => Ok(()),
+            found if found == standing => Ok(()),
+            _ => self.set(interface, standing),
+        }
     }
 
     /// Gives an interface counters of its own, unless it has some. `protected`: the indexes of all
@@ -81,7 +88,7 @@ impl Nics {
             );
         };
         self.retire(Nic(free))?;
-        self.map.set(slot(interface), free, 0)?;
+        self.set(interface, Standing::Protected(Nic(free)))?;
         Ok(Nic(free))
     }
 
@@ -92,7 +99,7 @@ impl Nics {
     /// Those of the maps.
     pub fn release(&mut self, interface: u32) -> anyhow::Result<()> {
         let nic = self.of(interface)?;
-        self.map.set(slot(interface), 0, 0)?;
+        self.set(interface, Standing::Apart)?;
         if nic != Nic(0) {
             self.retire(nic)?;
         }

@@ -1,48 +1,85 @@
 //! Interfaces on top of each other: VLANs, bridges, bonds. What comes in by the lowest, the kernel says came in by
 //! the uppermost (`__netif_receive_skb_core` in net/core/dev.c sets `skb_iif` anew at each).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkMessage,
+};
 
 /// An interface, and how packets get to it from others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stacked {
     /// Its index.
     pub index: u32,
     /// The interface that it stands on: of a VLAN, say. In the same network namespace.
     pub below: Option<u32>,
+    /// The number of its VLAN.
+    vlan: Option<u16>,
     /// The bridge, bond or VRF that it is part of.
     controller: Option<u32>,
+}
+
+/// How packets of one of the lowest interfaces get to one above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From this one, with the tag of this VLAN; 0 for none.
+    From {
+        /// Index.
+        lowest: u32,
+        /// Number of the VLAN.
+        vlan: u16,
+    },
+    /// From several, or with several tags, or with two at once.
+    Several,
 }
 
 impl Stacked {
     /// What netlink says of an interface.
     #[must_use]
     pub fn read(link: &LinkMessage) -> Self {
-        let (mut below, mut controller) = (None, None);
+        let mut read = Self {
+            index: link.header.index,
+            ..Self::default()
+        };
         let (mut stands, mut elsewhere) = (false, false);
         for attribute in &link.attributes {
             match attribute {
-                LinkAttribute::Link(index) => below = Some(*index),
-                LinkAttribute::Controller(index) => controller = Some(*index),
+                LinkAttribute::Link(index) => read.below = Some(*index),
+                LinkAttribute::Controller(index) => read.controller = Some(*index),
                 LinkAttribute::LinkNetNsId(_) => elsewhere = true,
                 LinkAttribute::LinkInfo(infos) => {
-                    stands |= infos.iter().any(|info| match info {
-                        LinkInfo::Kind(kind) => stands_on_another(kind),
-                        _ => false,
-                    });
+                    for info in infos {
+                        match info {
+                            LinkInfo::Kind(kind) => stands = stands_on_another(kind),
+                            LinkInfo::Data(InfoData::Vlan(vlan)) => read.vlan = number(vlan),
+                            _ => {}
+                        }
+                    }
                 }
                 _ => {}
             }
         }
-        Self {
-            index: link.header.index,
-            below: below.filter(|_| stands && !elsewhere),
-            controller,
+        if !stands || elsewhere {
+            read.below = None;
         }
+        read
+    }
+
+    /// From which interface packets get to which, and how if they get to the first that way.
+    fn steps(&self, to_self: impl Fn(u32) -> Option<Way>) -> [Option<(u32, Way)>; 2] {
+        let from_below = self.below.and_then(&to_self);
+        let tagged = from_below.map(|way| match (way, self.vlan) {
+            (Way::From { lowest, vlan: 0 }, Some(vlan)) => Way::From { lowest, vlan },
+            (_, Some(_)) => Way::Several,
+            (way, None) => way,
+        });
+        [
+            tagged.map(|way| (self.index, way)),
+            self.controller.zip(to_self(self.index)),
+        ]
     }
 }
 
@@ -53,6 +90,13 @@ const fn stands_on_another(kind: &InfoKind) -> bool {
         kind,
         InfoKind::Vlan | InfoKind::MacVlan | InfoKind::IpVlan | InfoKind::MacSec | InfoKind::Dsa
     )
+}
+
+fn number(vlan: &[InfoVlan]) -> Option<u16> {
+    vlan.iter().find_map(|it| match it {
+        InfoVlan::Id(number) => Some(*number),
+        _ => None,
+    })
 }
 
 /// All interfaces of this network namespace.
@@ -69,75 +113,123 @@ pub async fn all() -> anyhow::Result<Vec<Stacked>> {
     Ok(links.iter().map(Stacked::read).collect())
 }
 
-/// Those that stand on one of `lowest`, directly or not.
+/// Those that stand on one of `lowest`, directly or not, by index.
 #[must_use]
-pub fn above(lowest: &HashSet<u32>, all: &[Stacked]) -> HashSet<u32> {
-    let mut above = HashSet::new();
-    // Each round but the last finds one more.
-    for _ in all {
-        let found: Vec<u32> = all
-            .iter()
-            .flat_map(|it| {
-                [
-                    it.below.zip(Some(it.index)),
-                    Some(it.index).zip(it.controller),
-                ]
-            })
-            .flatten()
-            .filter(|(low, _)| lowest.contains(low) || above.contains(low))
-            .map(|(_, high)| high)
-            .collect();
-        let before = above.len();
-        above.extend(found);
-        if above.len() == before {
+pub fn above(lowest: &[u32], all: &[Stacked]) -> HashMap<u32, Way> {
+    let mut ways: HashMap<u32, Way> = HashMap::new();
+    // Each round but the last finds a way more, of which an interface has two at most: one, and several.
+    for _ in 0..=2 * all.len() {
+        let mut found = false;
+        for interface in all {
+            let to = |index: u32| {
+                let own = lowest.contains(&index).then_some(Way::From {
+                    lowest: index,
+                    vlan: 0,
+                });
+                join(own, ways.get(&index).copied())
+            };
+            for (index, way) in interface.steps(to).into_iter().flatten() {
+                let before = ways.get(&index).copied();
+                let both = join(before, Some(way));
+                found |= both != before;
+                ways.extend(both.map(|way| (index, way)));
+            }
+        }
+        if !found {
             break;
         }
     }
-    above
+    ways
+}
+
+fn join(one: Option<Way>, other: Option<Way>) -> Option<Way> {
+    match (one, other) {
+        (None, way) | (way, None) => way,
+        (Some(one), Some(other)) if one == other => Some(one),
+        _ => Some(Way::Several),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn interface(index: u32, below: Option<u32>, controller: Option<u32>) -> Stacked {
+    fn interface(index: u32) -> Stacked {
         Stacked {
             index,
-            below,
-            controller,
+            ..Stacked::default()
         }
+    }
+
+    fn vlan(index: u32, below: u32, number: u16) -> Stacked {
+        Stacked {
+            below: Some(below),
+            vlan: Some(number),
+            ..interface(index)
+        }
+    }
+
+    const fn in_a(controller: u32, interface: Stacked) -> Stacked {
+        Stacked {
+            controller: Some(controller),
+            ..interface
+        }
+    }
+
+    fn found(lowest: &[u32], all: &[Stacked]) -> Vec<(u32, Way)> {
+        let mut found: Vec<_> = above(lowest, all).into_iter().collect();
+        found.sort_unstable_by_key(|(index, _)| *index);
+        found
+    }
+
+    const fn from(lowest: u32, vlan: u16) -> Way {
+        Way::From { lowest, vlan }
     }
 
     #[test]
     fn whatever_stands_on_a_protected_one_is_found() {
         let all = [
-            // eth0, in a bond of which a VLAN is in a bridge.
-            interface(2, None, Some(4)),
-            interface(3, None, None),
-            interface(4, None, None),
-            interface(5, Some(4), Some(6)),
-            interface(6, None, None),
+            // A bridge, of which a VLAN is part, of a bond, of which eth0 is part.
+            interface(6),
+            in_a(6, vlan(5, 4, 10)),
+            interface(4),
+            in_a(4, interface(2)),
             // The bridge of containers, and one of them.
-            interface(7, None, None),
-            interface(8, None, Some(7)),
-            // A VLAN of another interface.
-            interface(9, Some(3), None),
+            interface(7),
+            in_a(7, interface(8)),
+            // Of another interface a VLAN, and one in that.
+            interface(3),
+            vlan(9, 3, 20),
+            vlan(11, 9, 30),
         ];
-        let of = |lowest: &[u32]| {
-            let mut found: Vec<u32> = above(&lowest.iter().copied().collect(), &all)
-                .into_iter()
-                .collect();
-            found.sort_unstable();
-            found
-        };
-        assert_eq!(of(&[2]), [4, 5, 6]);
-        assert_eq!(of(&[3]), [9]);
-        assert!(of(&[6]).is_empty() && of(&[]).is_empty());
+        assert_eq!(
+            found(&[2], &all),
+            [(4, from(2, 0)), (5, from(2, 10)), (6, from(2, 10))]
+        );
+        assert_eq!(found(&[3], &all), [(9, from(3, 20)), (11, Way::Several)]);
+        assert_eq!(found(&[8], &all), [(7, from(8, 0))]);
+        assert!(found(&[6], &all).is_empty() && found(&[], &all).is_empty());
+    }
+
+    #[test]
+    fn several_ways_are_none_that_is_known() {
+        let all = [
+            in_a(4, interface(2)),
+            in_a(4, interface(3)),
+            vlan(5, 4, 10),
+            in_a(7, vlan(6, 2, 20)),
+            in_a(7, vlan(8, 2, 21)),
+        ];
+        let both = found(&[2, 3], &all);
+        assert!(both.contains(&(4, Way::Several)) && both.contains(&(5, Way::Several)));
+        let one = found(&[2], &all);
+        assert!(one.contains(&(4, from(2, 0))) && one.contains(&(5, from(2, 10))));
+        assert!(one.contains(&(7, Way::Several)));
     }
 
     #[test]
     fn a_circle_comes_to_an_end() {
-        let all = [interface(2, Some(3), None), interface(3, Some(2), None)];
-        assert_eq!(above(&HashSet::from([2]), &all), HashSet::from([2, 3]));
+        let all = [vlan(2, 3, 1), vlan(3, 2, 1)];
+        assert_eq!(found(&[2], &all).len(), 2);
     }
 }
