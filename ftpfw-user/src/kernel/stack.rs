@@ -68,9 +68,10 @@ impl Stacked {
         read
     }
 
-    /// From which interface packets get to which, and how if they get to the first that way.
-    fn steps(&self, to_self: impl Fn(u32) -> Option<Way>) -> [Option<(u32, Way)>; 2] {
-        let from_below = self.below.and_then(&to_self);
+    /// Where packets get next, by index, and how: to this interface from the one below, and from it to its
+    /// controller. `to`: how they get to an interface.
+    fn next(&self, to: impl Fn(u32) -> Option<Way>) -> [Option<(u32, Way)>; 2] {
+        let from_below = self.below.and_then(&to);
         let tagged = from_below.map(|way| match (way, self.vlan) {
             (Way::From { lowest, vlan: 0 }, Some(vlan)) => Way::From { lowest, vlan },
             (_, Some(_)) => Way::Several,
@@ -78,7 +79,7 @@ impl Stacked {
         });
         [
             tagged.map(|way| (self.index, way)),
-            self.controller.zip(to_self(self.index)),
+            self.controller.zip(to(self.index)),
         ]
     }
 }
@@ -128,7 +129,7 @@ pub fn above(lowest: &[u32], all: &[Stacked]) -> HashMap<u32, Way> {
                 });
                 join(own, ways.get(&index).copied())
             };
-            for (index, way) in interface.steps(to).into_iter().flatten() {
+            for (index, way) in interface.next(to).into_iter().flatten() {
                 let before = ways.get(&index).copied();
                 let both = join(before, Some(way));
                 found |= both != before;
