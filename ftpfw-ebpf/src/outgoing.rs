@@ -6,6 +6,7 @@ use ftpfw_common::{
     abi::{
         event::{Direction, Kind},
         keys::{FlowKey, SessionKey, TupleKey},
+        nics::ANY_TAG,
         policy::port,
     },
     control::LOWEST_PORT,
@@ -24,6 +25,10 @@ use crate::{
 
 /// The FTP data port, which a server dials from (RFC 959 §3.3: the control port less one).
 const FTP_DATA: u16 = 20;
+
+// `include/uapi/linux/if_ether.h`.
+const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88a8;
 
 /// What an outgoing packet is to the firewall.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -206,18 +211,25 @@ fn goes_on(skb: *mut __sk_buff, record: *mut Record) {
 #[inline(always)]
 fn turns_round(skb: *mut __sk_buff) -> bool {
     // SAFETY: the context is valid during the program.
-    let (by, nic, tagged, tag) = unsafe {
-        let skb = &*skb;
-        (
-            skb.ingress_ifindex,
-            skb.ifindex,
-            skb.vlan_present,
-            skb.vlan_tci,
-        )
-    };
-    // A VLAN's device leaves the tag to the NIC, or to the kernel behind these programs.
-    let vlan = if tagged == 0 { 0 } else { tag as u16 & 0xfff };
-    maps::standing(by).turns_round(maps::nic(nic), vlan)
+    let (by, nic) = unsafe { ((*skb).ingress_ifindex, (*skb).ifindex) };
+    maps::standing(by).turns_round(maps::nic(nic), tag(skb))
+}
+
+/// The number of the VLAN that an outgoing packet is for; 0 for none.
+#[inline(always)]
+fn tag(skb: *mut __sk_buff) -> u16 {
+    // SAFETY: as above.
+    let (present, tci, protocol) =
+        unsafe { ((*skb).vlan_present, (*skb).vlan_tci, (*skb).protocol) };
+    let inside = u16::from_be(protocol as u16);
+    if present != 0 {
+        tci as u16 & ANY_TAG
+    } else if matches!(inside, ETH_P_8021Q | ETH_P_8021AD) {
+        // Most leave the tag to the NIC, or to the kernel behind these programs; this one is in the frame.
+        ANY_TAG
+    } else {
+        0
+    }
 }
 
 #[inline(always)]

@@ -9,23 +9,20 @@ pub enum Standing {
     Apart,
     /// It is one.
     Protected(Nic),
-    /// It stands on one: what comes in by it came in by that, with the tag of a VLAN (IEEE 802.1Q), 0 for none.
+    /// It stands on some: what comes in by it came in by one of those.
     Above {
-        /// The one below.
-        nic: Nic,
-        /// Number of the VLAN, 12 bits.
-        vlan: u16,
+        /// Which, a bit for each [`Nic`].
+        nics: u16,
+        /// The tag that it had there (IEEE 802.1Q): the number of a VLAN, 0 for none, or [`ANY_TAG`].
+        tag: u16,
     },
-    /// It stands on several, or on one in several ways.
-    AboveSeveral,
 }
 
+/// Nobody knows which tag: the number of no VLAN.
+pub const ANY_TAG: u16 = 0xfff;
+
 impl Standing {
-    /// Those of [`Nic`] below say which.
-    const ABOVE: u32 = Nic::COUNT;
-    const SEVERAL: u32 = Nic::COUNT << 1;
-    const VLAN_SHIFT: u32 = 16;
-    const VLAN_MASK: u32 = 0xfff;
+    const SHIFT: u32 = 16;
 
     /// As the map has it.
     #[must_use]
@@ -33,10 +30,7 @@ impl Standing {
         match self {
             Self::Apart => 0,
             Self::Protected(nic) => nic.0,
-            Self::Above { nic, vlan } => {
-                nic.0 | Self::ABOVE | (vlan as u32 & Self::VLAN_MASK) << Self::VLAN_SHIFT
-            }
-            Self::AboveSeveral => Self::SEVERAL,
+            Self::Above { nics, tag } => (nics as u32) << Self::SHIFT | tag as u32,
         }
     }
 
@@ -44,29 +38,31 @@ impl Standing {
     #[inline(always)]
     #[must_use]
     pub const fn from_u32(value: u32) -> Self {
-        if value == 0 {
-            Self::Apart
-        } else if value & Self::SEVERAL != 0 {
-            Self::AboveSeveral
-        } else if value & Self::ABOVE != 0 {
+        let nics = (value >> Self::SHIFT) as u16;
+        if nics != 0 {
             Self::Above {
-                nic: Nic(value & (Self::ABOVE - 1)),
-                vlan: (value >> Self::VLAN_SHIFT & Self::VLAN_MASK) as u16,
+                nics,
+                tag: value as u16,
             }
-        } else {
+        } else if value != 0 {
             Self::Protected(Nic(value))
+        } else {
+            Self::Apart
         }
     }
 
-    /// Whether a packet that came in by such an interface turns round: it leaves by the protected one `nic`, with
-    /// the tag of `vlan` (0: none). Between two VLANs of one NIC it is routed.
+    /// Whether a packet that came in by such an interface turns round: it leaves by the protected one `nic`, by
+    /// which it came, with the tag that it had. Between two VLANs of one NIC it is routed.
     #[inline(always)]
     #[must_use]
-    pub const fn turns_round(self, nic: Nic, vlan: u16) -> bool {
+    pub const fn turns_round(self, nic: Nic, tag: u16) -> bool {
         match self {
             Self::Apart => false,
-            Self::Protected(_) | Self::AboveSeveral => true,
-            Self::Above { nic: by, vlan: tag } => by.0 == nic.0 && tag == vlan,
+            Self::Protected(_) => true,
+            Self::Above { nics, tag: had } => {
+                let same = had == tag || had == ANY_TAG || tag == ANY_TAG;
+                nics >> (nic.0 % Nic::COUNT) & 1 != 0 && same
+            }
         }
     }
 }
@@ -77,19 +73,14 @@ mod tests {
 
     #[test]
     fn the_map_keeps_what_it_is_given() {
+        let above = |nics, tag| Standing::Above { nics, tag };
         for standing in [
             Standing::Apart,
             Standing::Protected(Nic(1)),
             Standing::Protected(Nic(Nic::COUNT - 1)),
-            Standing::Above {
-                nic: Nic(15),
-                vlan: 0,
-            },
-            Standing::Above {
-                nic: Nic(1),
-                vlan: 4094,
-            },
-            Standing::AboveSeveral,
+            above(1 << 1, 0),
+            above(1 << 15 | 1 << 1, 4094),
+            above(0xfffe, ANY_TAG),
         ] {
             assert_eq!(Standing::from_u32(standing.to_u32()), standing);
         }
@@ -97,23 +88,23 @@ mod tests {
 
     #[test]
     fn only_the_way_back_turns_round() {
-        let above = |vlan| Standing::Above { nic: Nic(1), vlan };
-        for (standing, nic, vlan, turns) in [
+        let above = |tag| Standing::Above { nics: 0b1010, tag };
+        for (standing, nic, tag, turns) in [
             (Standing::Apart, 1, 0, false),
             (Standing::Protected(Nic(2)), 1, 0, true),
-            (Standing::AboveSeveral, 1, 7, true),
             (above(0), 1, 0, true),
+            (above(0), 3, 0, true),
             (above(0), 2, 0, false),
             (above(5), 1, 5, true),
             (above(5), 1, 6, false),
             (above(5), 1, 0, false),
+            (above(5), 1, ANY_TAG, true),
             (above(5), 2, 5, false),
+            (above(ANY_TAG), 1, 6, true),
+            (above(ANY_TAG), 2, 6, false),
         ] {
-            assert_eq!(
-                standing.turns_round(Nic(nic), vlan),
-                turns,
-                "{standing:?} {nic} {vlan}"
-            );
+            let found = standing.turns_round(Nic(nic), tag);
+            assert_eq!(found, turns, "{standing:?} {nic} {tag}");
         }
     }
 }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use ftpfw_common::abi::nics::Standing;
+use ftpfw_common::{
+    abi::nics::{ANY_TAG, Standing},
+    reason::Nic,
+};
 use futures_util::StreamExt as _;
 use rtnetlink::{
     MulticastGroup, new_multicast_connection,
@@ -118,25 +121,33 @@ impl Interfaces {
     }
 
     /// Brings what is attached in step with what is there. `deleted`: an index whose interface is
-    /// gone, whatever has it now.
+    /// gone, whatever has it now. What cannot be done for one keeps nothing from the others.
     async fn reconcile(&mut self, deleted: Option<u32>, journal: &Journal) -> anyhow::Result<()> {
         let tell = |what| journal.tell(clock::now(), Event::of_agent(what));
         let mut attached = HashSet::new();
+        let mut outcome = Ok(());
         for pinned in self.pins.interfaces()? {
             match nic::name_of(pinned.index) {
                 Some(name) if deleted != Some(pinned.index) => {
-                    if name != pinned.name {
-                        self.pins.rename(&pinned, &name)?;
+                    attached.insert(name.clone());
+                    if name == pinned.name {
+                        continue;
+                    }
+                    let renamed = self.pins.rename(&pinned, &name);
+                    if renamed.is_ok() {
                         tell(Happening::InterfaceRenamed {
                             from: pinned.name,
-                            to: name.clone(),
+                            to: name,
                         });
                     }
-                    attached.insert(name);
+                    outcome = outcome.and(renamed);
                 }
                 _ => {
-                    attach::forget(&self.kernel, &pinned)?;
-                    tell(Happening::InterfaceGone { name: pinned.name });
+                    let forgotten = attach::forget(&self.kernel, &pinned);
+                    if forgotten.is_ok() {
+                        tell(Happening::InterfaceGone { name: pinned.name });
+                    }
+                    outcome = outcome.and(forgotten);
                 }
             }
         }
@@ -163,7 +174,7 @@ impl Interfaces {
                 }
             }
         }
-        Ok(())
+        outcome
     }
 
     async fn attach(&mut self, interface: &Interface) -> anyhow::Result<AttachedMode> {
@@ -198,11 +209,16 @@ impl Interfaces {
         for Stacked { index, .. } in all {
             let standing = match above.get(&index) {
                 None => Standing::Apart,
-                Some(Way::Several) => Standing::AboveSeveral,
-                Some(Way::From { lowest, vlan }) => Standing::Above {
-                    nic: nics.of(*lowest)?,
-                    vlan: *vlan,
-                },
+                Some(Way { lowest, tag }) => {
+                    let mut below = 0;
+                    for lowest in lowest {
+                        below |= 1 << (nics.of(*lowest)?.0 % Nic::COUNT);
+                    }
+                    Standing::Above {
+                        nics: below,
+                        tag: tag.unwrap_or(ANY_TAG),
+                    }
+                }
             };
             nics.place(index, standing)?;
         }

@@ -1,12 +1,12 @@
 //! Interfaces on top of each other: VLANs, bridges, bonds. What comes in by the lowest, the kernel says came in by
 //! the uppermost (`__netif_receive_skb_core` in net/core/dev.c sets `skb_iif` anew at each).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{
-    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkMessage,
+    InfoBridge, InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkMessage,
 };
 
 /// An interface, and how packets get to it from others.
@@ -18,22 +18,19 @@ pub struct Stacked {
     pub below: Option<u32>,
     /// The number of its VLAN.
     vlan: Option<u16>,
+    /// It is a bridge that gives and takes tags.
+    retags: bool,
     /// The bridge, bond or VRF that it is part of.
     controller: Option<u32>,
 }
 
-/// How packets of one of the lowest interfaces get to one above.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// From this one, with the tag of this VLAN; 0 for none.
-    From {
-        /// Index.
-        lowest: u32,
-        /// Number of the VLAN.
-        vlan: u16,
-    },
-    /// From several, or with several tags, or with two at once.
-    Several,
+/// How packets of the lowest interfaces get to one above.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// From which, by index.
+    pub lowest: BTreeSet<u32>,
+    /// With which tag there: the number of a VLAN, 0 for none. `None`: with one or another, or with two at once.
+    pub tag: Option<u16>,
 }
 
 impl Stacked {
@@ -55,6 +52,9 @@ impl Stacked {
                         match info {
                             LinkInfo::Kind(kind) => stands = stands_on_another(kind),
                             LinkInfo::Data(InfoData::Vlan(vlan)) => read.vlan = number(vlan),
+                            LinkInfo::Data(InfoData::Bridge(bridge)) => {
+                                read.retags = bridge.contains(&InfoBridge::VlanFiltering(true));
+                            }
                             _ => {}
                         }
                     }
@@ -71,14 +71,14 @@ impl Stacked {
     /// Where packets get next, by index, and how: to this interface from the one below, and from it to its
     /// controller. `to`: how they get to an interface.
     fn next(&self, to: impl Fn(u32) -> Option<Way>) -> [Option<(u32, Way)>; 2] {
-        let from_below = self.below.and_then(&to);
-        let tagged = from_below.map(|way| match (way, self.vlan) {
-            (Way::From { lowest, vlan: 0 }, Some(vlan)) => Way::From { lowest, vlan },
-            (_, Some(_)) => Way::Several,
-            (way, None) => way,
+        let from_below = self.below.and_then(&to).map(|mut way| {
+            if let Some(vlan) = self.vlan {
+                way.tag = (way.tag == Some(0)).then_some(vlan);
+            }
+            way
         });
         [
-            tagged.map(|way| (self.index, way)),
+            from_below.map(|way| (self.index, way)),
             self.controller.zip(to(self.index)),
         ]
     }
@@ -114,29 +114,30 @@ pub async fn all() -> anyhow::Result<Vec<Stacked>> {
     Ok(links.iter().map(Stacked::read).collect())
 }
 
-/// Those that stand on one of `lowest`, directly or not, by index.
+/// Those that stand on some of `lowest`, directly or not, by index.
 #[must_use]
 pub fn above(lowest: &[u32], all: &[Stacked]) -> HashMap<u32, Way> {
     let mut ways: HashMap<u32, Way> = HashMap::new();
-    // Each round but the last finds a way more, of which an interface has two at most: one, and several.
-    for _ in 0..=2 * all.len() {
-        let mut found = false;
+    // Each round but the last finds something: of an interface one more below, or that its tag is not known.
+    for _ in 0..=all.len() * (lowest.len() + 1) {
+        let before = ways.clone();
         for interface in all {
             let to = |index: u32| {
-                let own = lowest.contains(&index).then_some(Way::From {
-                    lowest: index,
-                    vlan: 0,
+                let own = lowest.contains(&index).then(|| Way {
+                    lowest: BTreeSet::from([index]),
+                    tag: Some(0),
                 });
-                join(own, ways.get(&index).copied())
+                join(own, before.get(&index).cloned())
             };
             for (index, way) in interface.next(to).into_iter().flatten() {
-                let before = ways.get(&index).copied();
-                let both = join(before, Some(way));
-                found |= both != before;
+                let both = join(ways.remove(&index), Some(way));
                 ways.extend(both.map(|way| (index, way)));
             }
         }
-        if !found {
+        for bridge in all.iter().filter(|it| it.retags) {
+            ways.entry(bridge.index).and_modify(|way| way.tag = None);
+        }
+        if ways == before {
             break;
         }
     }
@@ -144,11 +145,13 @@ pub fn above(lowest: &[u32], all: &[Stacked]) -> HashMap<u32, Way> {
 }
 
 fn join(one: Option<Way>, other: Option<Way>) -> Option<Way> {
-    match (one, other) {
-        (None, way) | (way, None) => way,
-        (Some(one), Some(other)) if one == other => Some(one),
-        _ => Some(Way::Several),
-    }
+    let (mut one, other) = match (one, other) {
+        (Some(one), Some(other)) => (one, other),
+        (one, other) => return one.or(other),
+    };
+    one.tag = one.tag.filter(|_| one.tag == other.tag);
+    one.lowest.extend(other.lowest);
+    Some(one)
 }
 
 #[cfg(test)]
@@ -183,8 +186,11 @@ mod tests {
         found
     }
 
-    const fn from(lowest: u32, vlan: u16) -> Way {
-        Way::From { lowest, vlan }
+    fn from<const N: usize>(lowest: [u32; N], tag: Option<u16>) -> Way {
+        Way {
+            lowest: lowest.into(),
+            tag,
+        }
     }
 
     #[test]
@@ -203,17 +209,20 @@ mod tests {
             vlan(9, 3, 20),
             vlan(11, 9, 30),
         ];
-        assert_eq!(
-            found(&[2], &all),
-            [(4, from(2, 0)), (5, from(2, 10)), (6, from(2, 10))]
-        );
-        assert_eq!(found(&[3], &all), [(9, from(3, 20)), (11, Way::Several)]);
-        assert_eq!(found(&[8], &all), [(7, from(8, 0))]);
+        let of_bond = [
+            (4, from([2], Some(0))),
+            (5, from([2], Some(10))),
+            (6, from([2], Some(10))),
+        ];
+        assert_eq!(found(&[2], &all), of_bond);
+        let in_vlan = [(9, from([3], Some(20))), (11, from([3], None))];
+        assert_eq!(found(&[3], &all), in_vlan);
+        assert_eq!(found(&[8], &all), [(7, from([8], Some(0)))]);
         assert!(found(&[6], &all).is_empty() && found(&[], &all).is_empty());
     }
 
     #[test]
-    fn several_ways_are_none_that_is_known() {
+    fn of_several_ways_all_count() {
         let all = [
             in_a(4, interface(2)),
             in_a(4, interface(3)),
@@ -222,10 +231,21 @@ mod tests {
             in_a(7, vlan(8, 2, 21)),
         ];
         let both = found(&[2, 3], &all);
-        assert!(both.contains(&(4, Way::Several)) && both.contains(&(5, Way::Several)));
-        let one = found(&[2], &all);
-        assert!(one.contains(&(4, from(2, 0))) && one.contains(&(5, from(2, 10))));
-        assert!(one.contains(&(7, Way::Several)));
+        assert!(both.contains(&(4, from([2, 3], Some(0)))));
+        assert!(both.contains(&(5, from([2, 3], Some(10)))));
+        assert!(both.contains(&(6, from([2], Some(20)))));
+        assert!(both.contains(&(7, from([2], None))));
+    }
+
+    #[test]
+    fn behind_a_bridge_that_retags_any_tag_will_do() {
+        let bridge = Stacked {
+            retags: true,
+            ..interface(4)
+        };
+        let all = [bridge, in_a(4, interface(2)), vlan(5, 4, 10)];
+        let expected = [(4, from([2], None)), (5, from([2], None))];
+        assert_eq!(found(&[2], &all), expected);
     }
 
     #[test]
