@@ -107,7 +107,8 @@ pub fn install(program: &Path, target: &Path) -> Result<()> {
 /// # Errors
 /// When it cannot be written.
 pub fn install_script(script: &str, target: &Path) -> Result<()> {
-    let mut child = installer(Path::new("/dev/stdin"), target)
+    // Not /dev/stdin, which a machine without udev has not.
+    let mut child = installer(Path::new("/proc/self/fd/0"), target)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
