@@ -194,6 +194,13 @@ pub struct Nic(pub u32);
 impl Nic {
     /// Number of values: so many interfaces, less one, can be protected at once.
     pub const COUNT: u32 = 16;
+
+    /// Its bit in a set of them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bit(self) -> u16 {
+        1 << (self.0 % Self::COUNT)
+    }
 }
 
 const BLOCK: u32 = 32;

@@ -219,8 +219,9 @@ fn turns_round(skb: *mut __sk_buff) -> bool {
 #[inline(always)]
 fn tag(skb: *mut __sk_buff) -> u16 {
     // SAFETY: as above.
-    let (present, tci, protocol) =
-        unsafe { ((*skb).vlan_present, (*skb).vlan_tci, (*skb).protocol) };
+    let (present, tci) = unsafe { ((*skb).vlan_present, (*skb).vlan_tci) };
+    // SAFETY: as above.
+    let protocol = unsafe { (*skb).protocol };
     let inside = u16::from_be(protocol as u16);
     if present != 0 {
         tci as u16 & ANY_TAG

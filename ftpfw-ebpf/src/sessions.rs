@@ -215,8 +215,9 @@ pub fn rewind(session: *mut Session, key: &SessionKey, next: Sequence) {
     let now = clock::coarse();
     // SAFETY: a live map value; TC ingress, which calls this, alone writes the client's side, and
     // `shared` is atomic.
-    let (client, shared, id) =
-        unsafe { (&mut (*session).client, &(*session).shared, (*session).id) };
+    let (client, shared) = unsafe { (&mut (*session).client, &(*session).shared) };
+    // SAFETY: as above; it never changes.
+    let id = unsafe { (*session).id };
     count::add(Counter::Lost(Loss::Rewound));
     let rewound = client.rewind(next, shared);
     let detail = Detail {

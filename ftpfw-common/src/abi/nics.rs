@@ -11,7 +11,7 @@ pub enum Standing {
     Protected(Nic),
     /// It stands on some: what comes in by it came in by one of those.
     Above {
-        /// Which, a bit for each [`Nic`].
+        /// Which: of each its [`Nic::bit`].
         nics: u16,
         /// The tag that it had there (IEEE 802.1Q): the number of a VLAN, 0 for none, or [`ANY_TAG`].
         tag: u16,
@@ -61,7 +61,7 @@ impl Standing {
             Self::Protected(_) => true,
             Self::Above { nics, tag: had } => {
                 let same = had == tag || had == ANY_TAG || tag == ANY_TAG;
-                nics >> (nic.0 % Nic::COUNT) & 1 != 0 && same
+                nics & nic.bit() != 0 && same
             }
         }
     }

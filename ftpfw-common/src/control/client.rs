@@ -137,7 +137,7 @@ impl ClientSide {
     #[inline(always)]
     pub fn rewind(&mut self, next: Sequence, shared: &Shared) -> Rewound {
         self.next = next.0;
-        self.doubtful = 1;
+        self.doubt();
         let mut rewound = Rewound::Harmless;
         for _ in 0..fifo::CAPACITY {
             let Some(last) = shared.fifo.last() else {

@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use ftpfw_common::{
-    abi::nics::{ANY_TAG, Standing},
-    reason::Nic,
-};
+use ftpfw_common::abi::nics::{ANY_TAG, Standing};
 use futures_util::StreamExt as _;
 use rtnetlink::{
     MulticastGroup, new_multicast_connection,
@@ -212,7 +209,7 @@ impl Interfaces {
                 Some(Way { lowest, tag }) => {
                     let mut below = 0;
                     for lowest in lowest {
-                        below |= 1 << (nics.of(*lowest)?.0 % Nic::COUNT);
+                        below |= nics.of(*lowest)?.bit();
                     }
                     Standing::Above {
                         nics: below,

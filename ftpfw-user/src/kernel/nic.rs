@@ -5,8 +5,9 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, bail};
 use futures_util::TryStreamExt as _;
 use nix::net::if_::if_indextoname;
-use rtnetlink::packet_route::link::{
-    InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage,
+use rtnetlink::{
+    LinkGetRequest,
+    packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage},
 };
 
 use crate::config::Interface;
@@ -23,17 +24,26 @@ pub(crate) fn name_of(index: u32) -> Option<String> {
 
 /// An interface as netlink has it; `None` if it is gone.
 async fn link(index: u32) -> anyhow::Result<Option<LinkMessage>> {
+    ask(async |request| request.match_index(index).execute().try_next().await).await
+}
+
+/// All interfaces of this network namespace.
+///
+/// # Errors
+///
+/// When netlink does not answer.
+pub(super) async fn links() -> anyhow::Result<Vec<LinkMessage>> {
+    ask(async |request| request.execute().try_collect().await).await
+}
+
+async fn ask<T>(
+    question: impl AsyncFnOnce(LinkGetRequest) -> Result<T, rtnetlink::Error>,
+) -> anyhow::Result<T> {
     let (connection, handle, _) = rtnetlink::new_connection().context("cannot open netlink")?;
     let connection = tokio::spawn(connection);
-    let link = handle
-        .link()
-        .get()
-        .match_index(index)
-        .execute()
-        .try_next()
-        .await;
+    let answer = question(handle.link().get()).await;
     connection.abort();
-    link.context("cannot ask netlink for the interface")
+    answer.context("cannot ask netlink for interfaces")
 }
 
 /// The attributes of an interface; none if it is gone.

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::Context as _;
-use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{
     InfoBridge, InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkMessage,
 };
+
+use super::nic;
 
 /// An interface, and how packets get to it from others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,12 +106,7 @@ fn number(vlan: &[InfoVlan]) -> Option<u16> {
 ///
 /// When netlink does not answer.
 pub async fn all() -> anyhow::Result<Vec<Stacked>> {
-    let (connection, handle, _) = rtnetlink::new_connection().context("cannot open netlink")?;
-    let connection = tokio::spawn(connection);
-    let links: Result<Vec<_>, _> = handle.link().get().execute().try_collect().await;
-    connection.abort();
-    let links = links.context("cannot ask netlink for the interfaces")?;
-    Ok(links.iter().map(Stacked::read).collect())
+    Ok(nic::links().await?.iter().map(Stacked::read).collect())
 }
 
 /// Those that stand on some of `lowest`, directly or not, by index.
